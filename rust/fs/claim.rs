@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The claim on a file: its blocks stay where they are until it is released.
+//!
+//! The order of a claim, each step undone in reverse on failure:
+//!
+//! 1. the file system is one that is proven, and the file not of a kind that lies
+//!    elsewhere than its blocks say (encrypted, verity, DAX, copied on write);
+//! 2. inode locked: refuse a swap file; end direct I/O, write dirty pages, set
+//!    `S_SWAPFILE`, which makes the kernel refuse what would move or change blocks;
+//! 3. bring data and metadata to stable storage;
+//! 4. drop the page cache, then look for holes: an unwritten extent looks like data
+//!    while a page of it is cached;
+//! 5. inode locked: the file system's `swap_activate`, which pins or refuses;
+//! 6. the rest with `bmap`, block by block; then data and metadata to stable storage
+//!    once more, for a file system that has moved blocks;
+//! 7. inode locked: nobody else has the file open for writing, and nobody has changed
+//!    the inode since step 2. `fallocate(2)` looks at `S_SWAPFILE` long before it
+//!    locks, so one that was under way before step 2 may do its work at any time; who
+//!    opens the file after that finds the flag set.
+//!
+//! Released, after the last I/O: `swap_deactivate`, drop what readers have cached
+//! meanwhile, clear `S_SWAPFILE`, close the file.
+//!
+//! Locks: the inode lock is taken and dropped at steps 2, 5 and 7 and held around
+//! nothing that takes it itself (`SEEK_HOLE`, `bmap` and `fsync` do, somewhere).
+
+use super::{
+    file::BackingFile,
+    kind::FsKind,
+    layout::{self, FileMap, Layout},
+    mark::{drop_page_cache, Mark},
+};
+use crate::{bindings, block::Device};
+use kernel::{prelude::*, sync::Arc};
+
+/// Why a file cannot be block-mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its file system is not on a block device.
+    NoBlockDevice,
+    /// Its file system is not one that block mapping is proven on.
+    FsUnsupported,
+    /// Its file system said no.
+    FsRefused,
+    /// It has holes.
+    Sparse,
+    /// It has blocks that are allocated and not written yet.
+    Unwritten,
+    /// Its blocks are shared, or copied when written.
+    Cow,
+    /// Its blocks hold ciphertext.
+    Encrypted,
+    /// It is sealed by fs-verity.
+    Verity,
+    /// It is accessed past the block layer.
+    Dax,
+    /// A part that the device needs lies on no block of its own.
+    Misaligned,
+}
+
+/// Why a claim failed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClaimError {
+    /// The file cannot be block-mapped.
+    Refused(Refusal),
+    /// It is a swap file, or being changed by somebody else at the moment.
+    Busy,
+    /// It is file-mapped by another target, and cannot be both at once.
+    FileMapped,
+    /// Something else went wrong.
+    Failed(Error),
+}
+
+impl From<Refusal> for ClaimError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for ClaimError {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A file whose blocks are pinned, and the table of where they are.
+///
+/// The fields are dropped in this order.
+pub(crate) struct Claim {
+    layout: Layout,
+    mark: Mark,
+}
+
+impl Claim {
+    /// Claims `file`. Process context, sleeps.
+    pub(super) fn new(file: &BackingFile) -> Result<Self, ClaimError> {
+        let kind = check_kind(file)?;
+        let (mark, before) = Mark::new(file)?;
+        if before.direct_io_alignment == Some(0) {
+            // Where direct I/O would bypass a journal of data, so would we.
+            return Err(Refusal::FsRefused.into());
+        }
+        file.sync()?;
+        layout::check_holes(file)?;
+        let layout = Layout::new(file, kind)?;
+        // f2fs has moved blocks: they must have landed, and be found after a crash.
+        file.sync()?;
+        drop_page_cache(file)?;
+
+        let locked = file.inode().lock();
+        let after = file.stat()?;
+        let alone = !file.has_other_writers();
+        drop(locked);
+        if !alone || after.changed != before.changed {
+            return Err(ClaimError::Busy);
+        }
+        Ok(Self { layout, mark })
+    }
+
+    /// Where the file lies.
+    pub(super) fn map(&self) -> &Arc<FileMap> {
+        self.layout.map()
+    }
+
+    /// The device that it lies on.
+    pub(super) fn device(&self) -> Option<&Device> {
+        self.layout
+            .device()
+            .or_else(|| self.mark.file().inode().device())
+    }
+}
+
+/// Checks what can be told of a file without touching it.
+fn check_kind(file: &BackingFile) -> Result<&'static FsKind, ClaimError> {
+    let inode = file.inode();
+    let kind = inode.kind().ok_or(match inode.device() {
+        Some(_) => Refusal::FsUnsupported,
+        None => Refusal::NoBlockDevice,
+    })?;
+    // Without swap support `S_SWAPFILE` means nothing to the kernel.
+    if cfg!(not(CONFIG_SWAP)) {
+        return Err(Refusal::FsUnsupported.into());
+    }
+    let flags = [
+        (bindings::S_DAX, Refusal::Dax),
+        (bindings::S_ENCRYPTED, Refusal::Encrypted),
+        (bindings::S_VERITY, Refusal::Verity),
+    ];
+    for (flag, refusal) in flags {
+        if inode.has_flags(flag) {
+            return Err(refusal.into());
+        }
+    }
+    if kind.cow && !file.has_nocow()? {
+        return Err(Refusal::Cow.into());
+    }
+    Ok(kind)
+}

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Opening a regular file, and nothing else.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/namei.h`](srctree/include/linux/namei.h)
+
+use super::{inode::Inode, request::ByteRange};
+use crate::{
+    bindings,
+    block::{Device, SectorCount, SECTOR_SHIFT},
+};
+use core::{ffi::CStr, ptr::NonNull};
+use kernel::{
+    error::{from_err_ptr, to_result},
+    fs::{file::flags, File},
+    prelude::*,
+    sync::aref::ARef,
+};
+
+/// An open regular file.
+///
+/// # Invariants
+///
+/// The file is a regular one, and was opened by this module for itself alone.
+#[derive(Clone)]
+pub(crate) struct BackingFile(ARef<File>);
+
+/// Why a file cannot be opened.
+pub(crate) enum OpenError {
+    /// It is a directory, a device, a FIFO or a socket.
+    NotRegular,
+    /// It cannot be found, or must not be opened in this way.
+    Failed(Error),
+}
+
+/// What the file system says of a file, as `stat` does.
+pub(crate) struct Stat {
+    /// When the inode was last changed.
+    pub(super) changed: (i64, isize),
+    /// The bytes of storage that the file takes, its metadata included.
+    pub(super) allocated: u64,
+    /// What direct I/O must be aligned to in the file, in bytes: 0 where the file
+    /// system says that it is impossible, [`None`] where it does not say.
+    pub(super) direct_io_alignment: Option<u32>,
+}
+
+/// A path that has been looked up.
+///
+/// # Invariants
+///
+/// Holds a reference to its mount and its dentry, which is not negative.
+struct LookedUp(bindings::path);
+
+impl LookedUp {
+    /// Looks `path` up as seen by the calling process, following links.
+    fn new(path: &CStr) -> Result<Self> {
+        let mut raw = bindings::path::default();
+        // SAFETY: a NUL-terminated string, and room for a path.
+        to_result(unsafe {
+            bindings::kern_path(path.as_char_ptr(), bindings::LOOKUP_FOLLOW, &mut raw)
+        })?;
+        // INVARIANT: `kern_path` succeeded, and finds existing files only.
+        Ok(Self(raw))
+    }
+
+    /// The inode at the path.
+    fn inode(&self) -> &Inode {
+        // SAFETY: by the type invariant the dentry is valid.
+        let inode = unsafe { (*self.0.dentry).d_inode };
+        // SAFETY: by the type invariant the dentry is not negative, and stays so while
+        // it is referenced.
+        unsafe { Inode::from_raw(inode) }
+    }
+}
+
+impl Drop for LookedUp {
+    fn drop(&mut self) {
+        // SAFETY: by the type invariant the path holds references.
+        unsafe { bindings::path_put(&self.0) };
+    }
+}
+
+impl BackingFile {
+    /// Opens the regular file at `path`, as seen by the calling process, with all the
+    /// checks that `open(2)` would make.
+    ///
+    /// The inode is looked at first: opening a FIFO may block, opening a device may do
+    /// things. Process context, may sleep.
+    pub(crate) fn open(path: &CStr, writable: bool) -> Result<Self, OpenError> {
+        let path = LookedUp::new(path).map_err(OpenError::Failed)?;
+        if !path.inode().is_regular() {
+            return Err(OpenError::NotRegular);
+        }
+        let access = if writable {
+            flags::O_RDWR
+        } else {
+            flags::O_RDONLY
+        };
+        // CAST: file flags are a few bits.
+        let access = (access | flags::O_LARGEFILE) as i32;
+        // SAFETY: the path is held by `path`; the empty name opens just that.
+        let raw = unsafe { bindings::file_open_root(&path.0, c"".as_char_ptr(), access, 0) };
+        let raw = from_err_ptr(raw).map_err(OpenError::Failed)?;
+        let raw = NonNull::new(raw).ok_or(OpenError::Failed(ENOENT))?;
+        // SAFETY: `file_open_root` returned a reference to the file, which is ours. No
+        // process has it in its table of files, so there are no `fdget_pos` calls.
+        let file = unsafe { ARef::from_raw(raw.cast()) };
+        // INVARIANT: the inode is the one that was looked at above.
+        Ok(Self(file))
+    }
+
+    /// The C file.
+    pub(super) fn as_raw(&self) -> *mut bindings::file {
+        self.0.as_ptr()
+    }
+
+    /// The file's inode.
+    pub(super) fn inode(&self) -> &Inode {
+        // SAFETY: an open file has an inode, and the pointer never changes.
+        unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
+    }
+
+    /// The size of the file in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.inode().size()
+    }
+
+    /// The smallest block that can be read or written under the file system: a sector
+    /// where it is not on a block device.
+    pub(crate) fn logical_block(&self) -> SectorCount {
+        let device = self.inode().device();
+        device.map_or(SectorCount::new(1), Device::logical_block)
+    }
+
+    /// Puts the path of the file at the end of `buffer`, as seen by the calling
+    /// process, and returns where it begins and its length.
+    ///
+    /// [`None`] where it does not fit. Does not sleep.
+    pub(crate) fn path(&self, buffer: &mut [u8]) -> Option<(usize, usize)> {
+        let len = i32::try_from(buffer.len()).ok().filter(|&len| len > 0)?;
+        // SAFETY: the path of an open file never changes.
+        let path = unsafe { &(*self.as_raw()).__bindgen_anon_1.f_path };
+        // SAFETY: a valid path, and a buffer of `len` bytes.
+        let text = unsafe { bindings::d_path(path, buffer.as_mut_ptr().cast(), len) };
+        let text = from_err_ptr(text).ok()?;
+        let start = text.addr().checked_sub(buffer.as_ptr().addr())?;
+        let len = buffer.get(start..)?.iter().position(|&byte| byte == 0)?;
+        Some((start, len))
+    }
+
+    /// Asks the file system about the file. May sleep.
+    pub(super) fn stat(&self) -> Result<Stat> {
+        let mut stat = bindings::kstat::default();
+        let mask = bindings::STATX_CTIME | bindings::STATX_BLOCKS | bindings::STATX_DIOALIGN;
+        // SAFETY: the path of an open file never changes.
+        let path = unsafe { &(*self.as_raw()).__bindgen_anon_1.f_path };
+        // SAFETY: a valid path, and room for the answer.
+        to_result(unsafe {
+            bindings::vfs_getattr(path, &mut stat, mask, bindings::AT_STATX_SYNC_AS_STAT)
+        })?;
+        Ok(Stat {
+            changed: (stat.ctime.tv_sec, stat.ctime.tv_nsec),
+            allocated: stat.blocks.saturating_mul(512),
+            direct_io_alignment: (stat.result_mask & bindings::STATX_DIOALIGN != 0)
+                .then_some(stat.dio_offset_align),
+        })
+    }
+
+    /// Whether the file has the attribute that `chattr +C` gives: never copied on
+    /// write. May sleep.
+    pub(super) fn has_nocow(&self) -> Result<bool> {
+        let mut attributes = bindings::file_kattr::default();
+        // SAFETY: the dentry of an open file never changes.
+        let dentry = unsafe { (*self.as_raw()).__bindgen_anon_1.f_path.dentry };
+        // SAFETY: a valid dentry, and room for the answer.
+        to_result(unsafe { bindings::vfs_fileattr_get(dentry, &mut attributes) })?;
+        Ok(attributes.flags & bindings::FS_NOCOW_FL != 0)
+    }
+
+    /// Brings data and metadata of the file to stable storage. May sleep.
+    pub(super) fn sync(&self) -> Result {
+        // SAFETY: an open file.
+        to_result(unsafe { bindings::vfs_fsync_range(self.as_raw(), 0, i64::MAX, 0) })
+    }
+
+    /// What direct I/O on the file must be aligned to, in bytes; [`None`] where there
+    /// is none. May sleep.
+    pub(crate) fn direct_io_alignment(&self) -> Result<Option<u32>> {
+        // SAFETY: an open file.
+        let mode = unsafe { (*self.as_raw()).f_mode };
+        if mode & bindings::FMODE_CAN_ODIRECT == 0 {
+            return Ok(None);
+        }
+        Ok(match self.stat()?.direct_io_alignment {
+            Some(0) => None,
+            Some(alignment) => Some(alignment),
+            // CAST: a logical block is at most a page.
+            None => self.logical_block().bytes().map(|bytes| bytes as u32),
+        })
+    }
+
+    /// Whether the file can be read, and written if `writable`, without a process.
+    pub(crate) fn can_transfer(&self, writable: bool) -> bool {
+        // SAFETY: an open file.
+        let mode = unsafe { (*self.as_raw()).f_mode };
+        let operations = self.operations();
+        let read = mode & bindings::FMODE_CAN_READ != 0 && operations.read_iter.is_some();
+        let write = mode & bindings::FMODE_CAN_WRITE != 0 && operations.write_iter.is_some();
+        read && (write || !writable)
+    }
+
+    /// Whether parts of the file can be given back or zeroed, as far as can be told.
+    pub(crate) fn has_fallocate(&self) -> bool {
+        self.operations().fallocate.is_some()
+    }
+
+    /// The size of a block of the file system, in bytes.
+    pub(crate) fn block_size(&self) -> u32 {
+        1_u32
+            .checked_shl(self.inode().block_bits())
+            .unwrap_or(1 << SECTOR_SHIFT)
+    }
+
+    /// Whether anybody but this file's own opener has it open for writing, or mapped.
+    pub(super) fn has_other_writers(&self) -> bool {
+        // SAFETY: an open file.
+        unsafe { bindings::dm_loop_has_other_writers(self.as_raw()) }
+    }
+
+    /// Whether what was written can be brought to stable storage.
+    pub(crate) fn has_fsync(&self) -> bool {
+        self.operations().fsync.is_some()
+    }
+
+    /// The block device under the file system, where it names one.
+    pub(crate) fn device(&self) -> Option<&Device> {
+        self.inode().device()
+    }
+
+    /// The C operations of the file.
+    pub(super) fn operations(&self) -> &bindings::file_operations {
+        // SAFETY: an open file; its operations never change.
+        unsafe { &*(*self.as_raw()).f_op }
+    }
+
+    /// Waits for direct I/O on the file to end. May sleep.
+    pub(super) fn wait_for_direct_io(&self) {
+        // SAFETY: a valid inode.
+        unsafe { bindings::inode_dio_wait(self.inode().as_raw()) };
+    }
+
+    /// Whether it is a swap file, or block-mapped.
+    pub(super) fn is_swapfile(&self) -> bool {
+        self.inode().has_flags(bindings::S_SWAPFILE)
+    }
+
+    /// Brings what was written to stable storage. May sleep.
+    pub(crate) fn sync_data(&self) -> Result {
+        // SAFETY: an open file.
+        to_result(unsafe { bindings::vfs_fsync_range(self.as_raw(), 0, i64::MAX, 1) })
+    }
+
+    /// Gives the blocks of `range` back; it reads as zeroes. May sleep.
+    pub(super) fn punch_hole(&self, range: ByteRange) -> Result {
+        self.fallocate(bindings::FALLOC_FL_PUNCH_HOLE, range)
+    }
+
+    /// Makes `range` read as zeroes, and keeps blocks for it. May sleep.
+    pub(super) fn zero_range(&self, range: ByteRange) -> Result {
+        self.fallocate(bindings::FALLOC_FL_ZERO_RANGE, range)
+    }
+
+    fn fallocate(&self, mode: u32, range: ByteRange) -> Result {
+        // CAST: a few small flags.
+        let mode = (mode | bindings::FALLOC_FL_KEEP_SIZE) as i32;
+        let (start, len) = (range.start, range.len.into());
+        // SAFETY: an open file.
+        to_result(unsafe { bindings::vfs_fallocate(self.as_raw(), mode, start, len) })
+    }
+
+    /// Where the first hole of the file begins: the end of the file where it has
+    /// none. May sleep; takes the inode lock on some file systems.
+    pub(super) fn first_hole(&self) -> Result<u64> {
+        // CAST: a small constant.
+        let whence = bindings::SEEK_HOLE as i32;
+        // SAFETY: an open file, of which nobody else uses the position.
+        let hole = unsafe { bindings::vfs_llseek(self.as_raw(), 0, whence) };
+        // CAST: an errno fits in an `i32`.
+        u64::try_from(hole).map_err(|_| Error::from_errno(hole as i32))
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bios done to a file by worker threads.
+//!
+//! Reads and writes have one queue, what may take long another: a flush waits for
+//! nothing that is behind it, and nothing waits for a flush.
+
+use super::{
+    file::BackingFile,
+    lane::Lane,
+    request::{ByteRange, Job, Request},
+};
+use crate::dm::{Bio, MapResult, Target};
+use kernel::prelude::*;
+
+/// The queues of a file.
+#[pin_data]
+pub(crate) struct FileIo {
+    #[pin]
+    data: Lane,
+    #[pin]
+    other: Lane,
+}
+
+/// What a bio carries while it is in a queue.
+pub(crate) type PerBio = Request;
+
+impl FileIo {
+    /// Queues for `file`, which must be readable, and writable if it is to be written;
+    /// `direct` if the page cache is to be left alone.
+    pub(crate) fn new(file: BackingFile, direct: bool) -> impl PinInit<Self> {
+        let clone = file.clone();
+        pin_init!(Self {
+            data <- Lane::new(file, direct),
+            other <- Lane::new(clone, direct),
+        })
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &BackingFile {
+        self.data.file()
+    }
+
+    /// Whether the page cache is left alone.
+    pub(crate) fn direct(&self) -> bool {
+        self.data.direct()
+    }
+
+    /// How many bios have been submitted and not ended.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.data.in_flight().saturating_add(self.other.in_flight())
+    }
+
+    /// Has a worker do `job` for `bio`. Never sleeps, allocates nothing.
+    pub(crate) fn submit(
+        &self,
+        target: Target<'_>,
+        bio: Bio<'_>,
+        job: Job,
+        range: ByteRange,
+    ) -> MapResult {
+        let lane = match job {
+            Job::Read | Job::Write { .. } => &self.data,
+            Job::Flush | Job::Discard | Job::WriteZeroes { .. } => &self.other,
+        };
+        lane.submit(target, bio, job, range)
+    }
+}

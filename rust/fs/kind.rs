@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The file systems that block mapping is proven on.
+//!
+//! A file system joins the list when the block-mapping selftests pass on it.
+
+use core::ffi::CStr;
+
+/// How a file system keeps a file's blocks in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// It never moves blocks of a file that has `S_SWAPFILE`, whoever set it.
+    Flag,
+    /// Its `swap_activate` pins them.
+    Activate,
+    /// Its `swap_activate` pins them, but only after it has told where they are: the
+    /// answer of a second call is the one that holds.
+    ActivateTwice,
+}
+
+/// What this module relies on in a file system.
+#[derive(Debug)]
+pub(crate) struct FsKind {
+    name: &'static CStr,
+    /// How blocks are kept in place.
+    pub(crate) pin: Pin,
+    /// Whether files are copied on write unless they have the attribute against it.
+    pub(crate) cow: bool,
+}
+
+/// The proven file systems. The ext4 driver serves ext2 and ext3 as well.
+static PROVEN: [FsKind; 7] = [
+    FsKind::new(c"ext4", Pin::Flag, false),
+    FsKind::new(c"xfs", Pin::Flag, false),
+    FsKind::new(c"btrfs", Pin::Activate, true),
+    FsKind::new(c"f2fs", Pin::ActivateTwice, false),
+    FsKind::new(c"vfat", Pin::Flag, false),
+    FsKind::new(c"ext3", Pin::Flag, false),
+    FsKind::new(c"ext2", Pin::Flag, false),
+];
+
+impl FsKind {
+    const fn new(name: &'static CStr, pin: Pin, cow: bool) -> Self {
+        Self { name, pin, cow }
+    }
+
+    /// What is known of the file system type `name`, if it is a proven one.
+    pub(crate) fn of(name: &CStr) -> Option<&'static Self> {
+        PROVEN.iter().find(|kind| kind.name == name)
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The wrappers that helpers.h declares.
+ */
+#include <linux/bio.h>
+#include <linux/blk-cgroup.h>
+#include <linux/blkdev.h>
+#include <linux/cgroup.h>
+#include <linux/fs.h>
+#include <linux/kthread.h>
+#include <linux/memcontrol.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/uio.h>
+#include <linux/workqueue.h>
+
+#include "helpers.h"
+
+/* linux/bio.h */
+
+/* The pages of a bio after its first @done bytes. */
+void dm_loop_bio_iter(struct bio *bio, bool write, size_t done, struct iov_iter *iter)
+{
+	const struct bio_vec *first = __bvec_iter_bvec(bio->bi_io_vec, bio->bi_iter);
+	unsigned int segments = 0, offset = 0;
+	struct bvec_iter pos;
+	struct bio_vec bv;
+
+	/* A split bio may begin in the middle of a segment. */
+	bio_for_each_bvec(bv, bio, pos)
+		if (!segments++)
+			offset = bv.bv_offset - first->bv_offset;
+	iov_iter_bvec(iter, write ? ITER_SOURCE : ITER_DEST, first, segments,
+		      bio->bi_iter.bi_size);
+	iter->iov_offset = offset;
+	if (done)
+		iov_iter_advance(iter, done);
+}
+
+void dm_loop_bio_set_dev(struct bio *bio, struct block_device *bdev)
+{
+	bio_set_dev(bio, bdev);
+}
+
+/* linux/blk-cgroup.h, linux/memcontrol.h */
+
+/*
+ * Lets this worker thread do I/O, and use memory, on behalf of those who submitted
+ * @bio. The root group pays by itself.
+ */
+struct dm_loop_charge dm_loop_charge(struct bio *bio)
+{
+	struct dm_loop_charge charge = {};
+#ifdef CONFIG_BLK_CGROUP
+	struct cgroup_subsys_state *css = bio_blkcg_css(bio);
+
+	if (!css || css == blkcg_root_css)
+		return charge;
+	kthread_associate_blkcg(css);
+	charge.blkcg = true;
+#ifdef CONFIG_MEMCG
+	charge.memcg_css = cgroup_get_e_css(css->cgroup, &memory_cgrp_subsys);
+	charge.old_memcg = set_active_memcg(mem_cgroup_from_css(charge.memcg_css));
+#endif
+#endif
+	return charge;
+}
+
+void dm_loop_uncharge(struct dm_loop_charge charge)
+{
+	if (!charge.blkcg)
+		return;
+	kthread_associate_blkcg(NULL);
+#ifdef CONFIG_MEMCG
+	set_active_memcg(charge.old_memcg);
+	css_put(charge.memcg_css);
+#endif
+}
+
+/* linux/blkdev.h */
+
+bool dm_loop_bdev_is_zoned(struct block_device *bdev)
+{
+	return bdev_is_zoned(bdev);
+}
+
+unsigned int dm_loop_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev)
+{
+	return bdev_nr_sectors(bdev);
+}
+
+/* linux/fs.h */
+
+/* Counts openers and shared mappings, less the one that @file is itself. */
+bool dm_loop_has_other_writers(struct file *file)
+{
+	int own = !!(file->f_mode & FMODE_WRITE);
+
+	return atomic_read(&file_inode(file)->i_writecount) > own;
+}
+
+loff_t dm_loop_i_size_read(struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+void dm_loop_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+void dm_loop_inode_unlock(struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
+void dm_loop_kiocb_end_write(struct kiocb *kiocb)
+{
+	kiocb_end_write(kiocb);
+}
+
+void dm_loop_kiocb_start_write(struct kiocb *kiocb)
+{
+	kiocb_start_write(kiocb);
+}
+
+/* linux/sched.h */
+
+void dm_loop_cond_resched(void)
+{
+	cond_resched();
+}
+
+#define DM_LOOP_RECLAIM (PF_LOCAL_THROTTLE | PF_MEMALLOC_NOIO)
+
+/*
+ * Keeps this thread from waiting for I/O that it may have to do itself. Returns
+ * what to give to dm_loop_leave_reclaim().
+ */
+unsigned int dm_loop_enter_reclaim(void)
+{
+	unsigned int flags = current->flags;
+
+	current->flags |= DM_LOOP_RECLAIM;
+	return flags;
+}
+
+void dm_loop_leave_reclaim(unsigned int flags)
+{
+	current_restore_flags(flags, DM_LOOP_RECLAIM);
+}
+
+/* linux/sched/signal.h */
+
+bool dm_loop_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+/* linux/workqueue.h */
+
+void dm_loop_init_work(struct work_struct *work, void (*function)(struct work_struct *work))
+{
+	INIT_WORK(work, function);
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block-mapped file: each bio goes straight to the disk.
+
+use super::{placement::Placement, refusal::Refusal, table::Features, window::Window};
+use crate::{
+    block::{Run, Sector, SectorCount},
+    dm::{Bio, BioKinds, Constructor, DeviceVisitor, MapResult, Op, StatusWriter, Target},
+    fs::{self, BackingFile, ClaimError, Mapped, Share, User},
+};
+use core::fmt::{self, Write};
+use kernel::prelude::*;
+
+/// A part of a file on disk, shown as a device.
+pub(super) struct Block {
+    /// Which part, and where it is.
+    placement: Placement,
+    /// The claim that keeps the file where it is, and says where that is.
+    share: Share,
+    /// Whether the device may be written to.
+    writable: bool,
+    /// The least aligned run of the window: where it begins on disk, and its length.
+    least_aligned: (Sector, SectorCount),
+}
+
+impl Block {
+    /// Block-maps `len` sectors of `file` at byte `offset`. Process context, sleeps.
+    pub(super) fn new(
+        target: &mut Constructor<'_>,
+        file: BackingFile,
+        window: Window,
+        features: Features,
+    ) -> Result<Self, Refusal> {
+        let writable = target.writable();
+        let user = User {
+            device: target.mapped_device(),
+            mapped: Mapped::Blocks,
+            start: window.start(),
+            end: window.end().ok_or(ClaimError::Failed(EOVERFLOW))?,
+            writable,
+        };
+        let share = Share::new(file, user)?;
+        if target.is_on(share.device()) {
+            return Err(Refusal::OnItself);
+        }
+        let least_aligned = check_runs(&share, &window)?;
+        target.accept(BioKinds {
+            flush: true,
+            discard: !features.no_discard,
+            secure_erase: !features.no_discard,
+            write_zeroes: true,
+        });
+        Ok(Self {
+            placement: Placement::new(window, share.map()),
+            share,
+            writable,
+            least_aligned,
+        })
+    }
+
+    /// The file.
+    pub(super) fn file(&self) -> &BackingFile {
+        self.share.file()
+    }
+
+    /// Sends a bio to where its sectors lie on disk; what lies elsewhere comes again
+    /// as a bio of its own.
+    #[inline(always)]
+    pub(super) fn map(&self, target: Target<'_>, bio: Bio<'_>) -> MapResult {
+        if self.placement.is_whole() {
+            self.map_by(target, bio, |sector, len| {
+                self.placement.remap_whole(sector, len)
+            })
+        } else {
+            self.map_piece(target, bio)
+        }
+    }
+
+    /// The same for a window in several pieces. A function of its own, so that the
+    /// registers it needs are not saved for those who have one piece.
+    #[inline(never)]
+    fn map_piece(&self, target: Target<'_>, bio: Bio<'_>) -> MapResult {
+        self.map_by(target, bio, |sector, len| {
+            self.placement.remap(self.share.map(), sector, len)
+        })
+    }
+
+    /// Sends a bio to where `remap` says that its sectors lie.
+    #[inline(always)]
+    fn map_by(
+        &self,
+        target: Target<'_>,
+        bio: Bio<'_>,
+        remap: impl FnOnce(Sector, SectorCount) -> Option<Run>,
+    ) -> MapResult {
+        let op = bio.op();
+        // A reload may make a device read-only under an opener who writes.
+        if !self.writable && op.changes_data() {
+            return bio.kill();
+        }
+        match op {
+            Op::Read | Op::Write | Op::Discard | Op::SecureErase | Op::WriteZeroes => {
+                let sector = target.offset(bio.sector());
+                match sector.and_then(|sector| remap(sector, bio.len())) {
+                    Some(run) => bio.remap(self.share.device(), run.disk, run.len),
+                    None => bio.kill(),
+                }
+            }
+            Op::Flush => bio.remap(self.share.device(), Sector::ZERO, SectorCount::ZERO),
+            Op::Other => bio.reject(),
+        }
+    }
+
+    /// Writes the state: the number of extents of the file, and the host device.
+    pub(super) fn status(&self, out: &mut StatusWriter<'_>) -> fmt::Result {
+        let (major, minor) = self.share.device().number();
+        write!(out, "block {} {major}:{minor}", self.share.map().len())
+    }
+
+    /// Visits the run whose alignment decides, which stands for all of them.
+    pub(super) fn iterate_devices(&self, visitor: &mut DeviceVisitor<'_>) -> c_int {
+        let (start, len) = self.least_aligned;
+        visitor.visit(self.share.device(), self.writable, start, len)
+    }
+}
+
+/// Checks that the runs of `window` are made of logical blocks, and finds the one that
+/// is least aligned on disk against its place on the device.
+fn check_runs(share: &Share, window: &Window) -> Result<(Sector, SectorCount), Refusal> {
+    let misaligned = ClaimError::Refused(fs::Refusal::Misaligned);
+    let end = window.end().filter(|&end| end <= share.map().end());
+    let end = end.and_then(Sector::bytes).ok_or(misaligned)?;
+    let (size, block_size) = (share.file().size(), share.file().block_size());
+    if end > size {
+        // Somebody has truncated it before it was claimed.
+        return Err(Refusal::Claim(ClaimError::Busy));
+    }
+    // The part of a block at the end of the file is the file system's; the map has it
+    // only where a block is larger than a page.
+    if end > size.saturating_sub(size.checked_rem(block_size.into()).unwrap_or(0)) {
+        return Err(misaligned.into());
+    }
+    let block = share.device().logical_block();
+    let mut position = 0_u64;
+    let mut least = None;
+    for run in share.map().runs(window.start(), window.len()) {
+        if !run.disk.as_count().is_multiple_of(block) || !run.len.is_multiple_of(block) {
+            return Err(misaligned.into());
+        }
+        let alignment = (run.disk.get() ^ position).trailing_zeros();
+        if least.is_none_or(|(lowest, _, _)| alignment < lowest) {
+            least = Some((alignment, run.disk, run.len));
+        }
+        position = position.saturating_add(run.len.get());
+    }
+    let (_, disk, len) = least.ok_or(misaligned)?;
+    Ok((disk, len))
+}
