@@ -1,0 +1,182 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G --tools
+#
+# What dmloop attach and detach refuse, and where they find less than usual.
+. ./lib.sh
+. ./lib-lock.sh
+. ./lib-tools.sh
+
+SIZE=$((1 << 20))
+FILE=$MNT/file
+
+refused_files() {
+    dmloop_fails 1 "No such file or directory" attach "$MNT/nowhere"
+    dmloop_fails 1 "is a folder" attach "$MNT"
+    dmloop_fails 1 "is a block device already" attach "$(disk 0)"
+    dmloop_fails 1 "only regular files" attach /dev/null
+    : >"$WORK/empty"
+    dmloop_fails 1 "the file is empty" attach "$WORK/empty"
+    printf %511s x >"$WORK/small"
+    dmloop_fails 1 "less than a sector" attach "$WORK/small"
+    make_file "$FILE" "$SIZE"
+    dmloop_fails 1 "not a multiple of 512" attach "$FILE" -o 1000
+    dmloop_fails 1 "not before the end" attach "$FILE" -o 1M
+    dmloop_fails 2 "a size is a number" attach "$FILE" -o x
+    dmloop_fails 2 "cannot be the name" attach "$FILE" "a b"
+    dmloop_fails 2 "cannot be the name" attach "$FILE" "a/b"
+    dmloop_fails 2 "cannot be the name" attach "$FILE" control
+    dmloop_fails 2 "cannot be used with" attach "$FILE" --block-mapped --direct-io on
+    unclaimed "$FILE"
+}
+
+refused_by_the_kernel() {
+    make_sparse "$FILE" "$SIZE"
+    dmloop_fails 3 "To mend it: dmloop prepare $FILE" attach --block-mapped "$FILE"
+    make_fallocated "$FILE" "$SIZE"
+    dmloop_fails 3 "never written. To mend it: dmloop prepare" attach --block-mapped "$FILE"
+    make_file "$FILE" $((SIZE + 512))
+    dmloop_fails 3 "It may do with --sizelimit $SIZE" attach --block-mapped "$FILE"
+    make_file "$FILE" "$SIZE"
+    exec {writer}>>"$FILE"
+    dmloop_fails 5 "something has it open for writing" attach --block-mapped "$FILE"
+    exec {writer}>&-
+    chmod 600 "$FILE"
+    mkswap -q "$FILE"
+    swapon "$FILE"
+    dmloop_fails 5 "is in use for swap" attach "$FILE"
+    swapoff "$FILE"
+    dmloop attach "$FILE" one
+    dmloop_fails 5 "is in use by one" attach "$FILE"
+    dmloop_fails 5 "there is a device one already" attach "$FILE" one
+    dmloop detach one
+    unclaimed "$FILE"
+}
+
+in_use() {
+    make_file "$FILE" $((16 << 20))
+    dmloop attach "$FILE" x
+    mkfs.ext4 -qF /dev/mapper/x
+    mkdir -p "$WORK/x"
+    mount /dev/mapper/x "$WORK/x"
+    dmloop_fails 5 "mounted at $WORK/x (umount it)" detach x
+    umount "$WORK/x"
+    mkswap -q /dev/mapper/x
+    swapon /dev/mapper/x
+    dmloop_fails 5 "used for swap (swapoff)" detach x
+    swapoff /dev/mapper/x
+    dmsetup create above --table "0 8 linear /dev/mapper/x 0"
+    dmloop_fails 5 "used by the device above" detach x
+    remove above
+    python3 -c 'import time; time.sleep(300)' </dev/mapper/x &
+    sleep 1
+    dmloop_fails 5 "open in python3 (process $!)" detach x
+    expect "" "$(dmloop detach --deferred x)"
+    expect 1 "$(dmloop list -n -o AUTOCLEAR)"
+    kill $!
+    wait $! 2>/dev/null || true
+    for _ in {1..50}; do
+        [ -n "$(list_devices)" ] || break
+        sleep 0.1
+    done
+    expect "" "$(list_devices)"
+    # The node goes with it.
+    udevadm settle
+    [ ! -e /dev/mapper/x ]
+    dmloop attach "$FILE" x
+    dmloop detach x
+}
+
+several() {
+    local n status=0
+    for n in a b c; do
+        make_file "$MNT/$n" "$SIZE"
+        dmloop attach "$MNT/$n" "$n"
+    done
+    dmsetup create zero --table "0 8 zero"
+    dmloop detach a nowhere c >"$WORK/said" 2>&1 || status=$?
+    expect 4 "$status"
+    grep -qF "there is no device nowhere" "$WORK/said"
+    expect "b zero" "$(list_devices | sort | xargs)"
+    dmloop_fails 4 "none of the target" detach zero
+    dmloop_fails 4 "there is no device" detach /dev/mapper/nowhere
+    dmloop_fails 4 "there is no device" detach "$(disk 1)"
+    dmloop_fails 2 "required" detach
+    dmloop detach --all
+    expect zero "$(list_devices)"
+    dmloop detach --all
+    remove zero
+}
+
+# Without the module it says what is missing.
+no_module() {
+    make_file "$FILE" "$SIZE"
+    [ ! -d /sys/module/dm_loop ] || rmmod dm_loop
+    echo "install dm-loop /bin/false" >/etc/modprobe.d/no-dm-loop.conf
+    (dmloop_fails 6 "install the module dm-loop for $(uname -r)" attach "$FILE" x) || {
+        rm /etc/modprobe.d/no-dm-loop.conf
+        return 1
+    }
+    rm /etc/modprobe.d/no-dm-loop.conf
+    dmloop attach "$FILE" x
+    dmloop detach x
+}
+
+# Who is not root is told so, whatever it is.
+not_root() {
+    local command
+    make_file "$FILE" "$SIZE"
+    chmod 755 "$WORK" "$MNT"
+    for command in "attach $FILE" "detach x" list "check $FILE" "stat x" "report -o /tmp/x.tar" "grow x 1M"; do
+        # shellcheck disable=SC2086 # words
+        fails_with "only root may do that" setpriv --reuid 65534 --clear-groups "$DMLOOP_COPY" $command
+    done
+}
+
+# The node is made and removed here, then.
+without_udev() {
+    make_file "$FILE" "$SIZE"
+    udevadm control --exit
+    sleep 1
+    rm -f /run/udev/control
+    (
+        set -e
+        dmloop attach "$FILE" x
+        is_block x
+        pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
+        dmloop detach x
+        [ ! -e /dev/mapper/x ]
+    ) || {
+        /usr/lib/systemd/systemd-udevd --daemon
+        return 1
+    }
+    /usr/lib/systemd/systemd-udevd --daemon
+}
+
+help() {
+    local command
+    dmloop --version | grep -qE '^dmloop [0-9]+\.[0-9]+\.[0-9]+$'
+    dmloop --help | grep -qF "Exit codes:"
+    for command in attach detach list check prepare map grow stat report; do
+        dmloop "$command" --help | grep -qF "Usage: dmloop $command"
+    done
+    dmloop_fails 2 "Usage" nonsense
+    dmloop_fails 2 "Usage"
+}
+
+# Where others may read.
+DMLOOP_COPY=/usr/local/bin/dmloop-test
+cp "$DMLOOP" "$DMLOOP_COPY"
+fs_make ext4
+plan 9
+check "what is no file to attach" refused_files
+check "what the kernel refuses, and what to do" refused_by_the_kernel
+check "a device in use" in_use
+check "several devices, one of which is not there" several
+check "without the module" no_module
+check "not as root" not_root
+check "without udev" without_udev
+check "help" help
+check "afterwards there is no semaphore" test -z "$(ipcs -s | awk '$1 ~ /^0x0d4d/')"
+fs_end
+rm "$DMLOOP_COPY"

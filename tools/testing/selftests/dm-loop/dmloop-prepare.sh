@@ -1,0 +1,256 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G --timeout 2400 --tools
+#
+# dmloop prepare: files can be block-mapped afterwards, and contain what they did before,
+# whenever it is interrupted and whoever comes in between.
+. ./lib.sh
+. ./lib-lock.sh
+. ./lib-tools.sh
+
+SIZE=$((4 << 20))
+LARGE=$((256 << 20))
+FILE=$MNT/file
+
+# make_holey FILE: data here and there, some of it on no block's border.
+make_holey() {
+    make_sparse "$1" "$SIZE"
+    pattern write "$1" 4096 8192 1 -- write "$1" 1000001 70001 2 -- write "$1" $((SIZE - 512)) 512 3
+    sync -- "$1"
+}
+
+# make_half FILE: allocated, and written in part.
+make_half() {
+    make_fallocated "$1" "$SIZE"
+    pattern write "$1" 4096 8192 1 -- write "$1" 1000001 70001 2
+    sync -- "$1"
+}
+
+make_linked() { make_reflinked "$1" "$SIZE"; }
+make_whole() { make_file "$1" "$SIZE"; }
+
+kinds_of() {
+    case $1 in
+    xfs | btrfs*) echo whole holey half linked ;;
+    vfat | ext2) echo whole holey ;;
+    *) echo whole holey half ;;
+    esac
+}
+
+# prepared FILE: as large as it is, and as it reads, it becomes one that can be block-mapped.
+prepared() {
+    sha256sum "$MNT"/file* >"$WORK/sums"
+    stat -c '%s %Y %a %u %g' -- "$1" >"$WORK/stat"
+    dmloop_exits 0 prepare "$1" >"$WORK/said"
+    grep -qF "would be block-mapped" "$WORK/said"
+    drop_caches
+    sha256sum --quiet --strict -c "$WORK/sums"
+    stat -c '%s %Y %a %u %g' -- "$1" | cmp - "$WORK/stat"
+    expect "$2" "$(find "$MNT" -mindepth 1 -not -name lost+found -printf '%f\n' | sort | xargs)"
+    dmloop attach --block-mapped "$1" x
+    dmloop detach x
+    sha256sum --quiet --strict -c "$WORK/sums"
+    # What is prepared already stays where it is.
+    snapshot "$1" >"$WORK/before"
+    dmloop prepare --quiet "$1"
+    snapshot "$1" | cmp - "$WORK/before"
+}
+
+every_kind() {
+    local kind names
+    fs_make "$1"
+    for kind in $(kinds_of "$1"); do
+        "make_$kind" "$FILE"
+        # Not that of now.
+        touch -d 2001-02-03 "$FILE"
+        [ "$1" = vfat ] || { chmod 640 "$FILE" && chown 12:34 "$FILE"; }
+        names="file"
+        [ "$kind" != linked ] || names="file file.other"
+        prepared "$FILE" "$names"
+        rm -f "$FILE" "$FILE.other"
+    done
+    fs_end
+}
+
+# A file that is new, and one that gets larger.
+new_files() {
+    local kind
+    for kind in ext4 btrfs-cow vfat; do
+        fs_make "$kind"
+        dmloop prepare --quiet --size 3M "$FILE"
+        expect $((3 << 20)) "$(stat -c %s "$FILE")"
+        pattern zeros "$FILE" 0 $((3 << 20))
+        pattern write "$FILE" 0 65536 5
+        dmloop prepare --quiet --size 5M "$FILE"
+        expect $((5 << 20)) "$(stat -c %s "$FILE")"
+        pattern verify "$FILE" 0 65536 5
+        pattern zeros "$FILE" 65536 $(((5 << 20) - 65536))
+        dmloop attach --block-mapped "$FILE" x
+        dmloop detach x
+        (cd "$MNT" && dmloop prepare --size 1000000 odd 2>"$WORK/said")
+        grep -qF -- "--sizelimit 9" "$WORK/said"
+        expect "file odd" "$(find "$MNT" -type f -printf '%f\n' | sort | xargs)"
+        fs_end
+    done
+}
+
+# What belongs to the file besides its contents.
+attributes() {
+    fs_make btrfs-cow
+    make_file "$FILE" "$SIZE"
+    setfattr -n user.color -v blue "$FILE"
+    setfacl -m u:12:r "$FILE"
+    setcap cap_net_raw+ep "$FILE" 2>/dev/null || setfattr -n trusted.x -v y "$FILE"
+    getfattr -d -m - --absolute-names "$FILE" >"$WORK/before"
+    dmloop prepare --quiet "$FILE"
+    getfattr -d -m - --absolute-names "$FILE" | cmp - "$WORK/before"
+    lsattr "$FILE" | cut -d' ' -f1 | grep -q C
+    ln "$FILE" "$FILE.link"
+    chattr -V "$FILE" >/dev/null 2>&1 || true
+    dmloop prepare --quiet "$FILE"
+    rm "$FILE.link" "$FILE"
+    make_file "$FILE" "$SIZE"
+    ln "$FILE" "$FILE.link"
+    dmloop_fails 1 "has 2 names" prepare "$FILE"
+    pattern verify "$FILE" 0 "$SIZE" 1
+    fs_end
+}
+
+# begin_prepare: in the background; goes on when the writing has begun. Sets WORKER.
+begin_prepare() {
+    local written=0
+    "$DMLOOP" prepare "$FILE" >"$WORK/said" 2>&1 &
+    WORKER=$!
+    while [ "$written" -lt 4000000 ]; do
+        read -r _ written < <(grep ^wchar: "/proc/$WORKER/io") || fail "it has ended: $(<"$WORK/said")"
+    done
+}
+
+# make_large: of which most is still to be written.
+make_large() {
+    make_sparse "$FILE" "$LARGE"
+    pattern write "$FILE" 4096 65536 1 -- write "$FILE" $((LARGE - 70000)) 65536 2
+    sync "$FILE"
+}
+is_large() {
+    expect "$LARGE" "$(stat -c %s "$FILE")"
+    pattern verify "$FILE" 4096 65536 1 -- verify "$FILE" $((LARGE - 70000)) 65536 2
+    pattern zeros "$FILE" 0 4096 -- zeros "$FILE" 69632 $((LARGE - 70000 - 69632))
+    expect file "$(find "$MNT" -mindepth 1 -not -name lost+found -printf '%f\n' | xargs)"
+}
+
+interrupted() {
+    local signal code status
+    fs_make "$1"
+    for signal in INT:130 TERM:130 KILL:137; do
+        make_large
+        code=${signal#*:} status=0
+        begin_prepare
+        kill -"${signal%:*}" "$WORKER"
+        wait "$WORKER" 2>/dev/null || status=$?
+        expect "$code" "$status" "exit code after $signal ($(<"$WORK/said"))"
+        [ "$code" = 137 ] || grep -qF "run it again to go on" "$WORK/said"
+        is_large
+        unclaimed "$FILE"
+    done
+    dmloop prepare --quiet "$FILE"
+    is_large
+    dmloop attach --block-mapped "$FILE" x
+    dmloop detach x
+    fs_end
+}
+
+# Whoever opens the file meanwhile waits for a moment, and finds and leaves what he should.
+opened() {
+    local status=0
+    fs_make "$1"
+    make_large
+    begin_prepare
+    pattern write "$FILE" 100000000 65536 7
+    wait "$WORKER" || status=$?
+    expect 5 "$status" "exit code ($(<"$WORK/said"))"
+    grep -qF "another program has opened the file" "$WORK/said"
+    pattern verify "$FILE" 100000000 65536 7
+    expect file "$(find "$MNT" -mindepth 1 -not -name lost+found -printf '%f\n' | xargs)"
+    dmloop prepare --quiet "$FILE"
+    pattern verify "$FILE" 100000000 65536 7 -- verify "$FILE" 4096 65536 1
+    fs_end
+}
+
+in_use() {
+    fs_make ext4
+    make_holey "$FILE"
+    exec {reader}<"$FILE"
+    dmloop_fails 5 "is open in another program" prepare "$FILE"
+    exec {reader}<&-
+    dmloop attach "$FILE" x
+    dmloop_fails 5 "is attached as x: detach it first" prepare "$FILE"
+    dmloop detach x
+    losetup -f "$FILE"
+    dmloop_fails 5 "is open in another program" prepare "$FILE"
+    losetup -D
+    make_whole "$FILE"
+    chmod 600 "$FILE"
+    mkswap -q "$FILE"
+    swapon "$FILE"
+    dmloop_fails 5 "is in use for swap" prepare "$FILE"
+    swapoff "$FILE"
+    unclaimed "$FILE"
+    fs_end
+}
+
+impossible() {
+    fs_make ext4
+    dmloop_fails 1 "--size SIZE $FILE makes it" prepare "$FILE"
+    dmloop_fails 1 "No such file" prepare --size 1M "$MNT/nowhere/file"
+    dmloop_fails 1 "is a folder" prepare "$MNT"
+    : >"$FILE"
+    dmloop_fails 1 "is empty" prepare "$FILE"
+    make_holey "$FILE"
+    dmloop_fails 1 "does not make files smaller" prepare --size 1M "$FILE"
+    dmloop_fails 2 "a size is a number" prepare --size x "$FILE"
+    chattr +i "$FILE"
+    dmloop_fails 1 "Operation not permitted" prepare "$FILE"
+    chattr -i "$FILE"
+    dmloop prepare --quiet "$FILE"
+    mkdir "$WORK/tmpfs"
+    mount -t tmpfs tmpfs "$WORK/tmpfs"
+    make_sparse "$WORK/tmpfs/file" "$SIZE"
+    dmloop_fails 3 "copy it to ext2" prepare "$WORK/tmpfs/file"
+    dmloop_fails 3 "copy it to ext2" prepare --size 1M "$WORK/tmpfs/new"
+    [ ! -e "$WORK/tmpfs/new" ]
+    umount "$WORK/tmpfs"
+    fs_end
+}
+
+# Nothing is begun that there is no room for.
+no_room() {
+    dmsetup create small --table "0 262144 linear $(disk 1) 0"
+    fs_make "$1" /dev/mapper/small
+    make_holey "$FILE"
+    sha256sum "$FILE" >"$WORK/sums"
+    dmloop_fails 1 "make room on the file system" prepare --size 1G "$FILE"
+    sha256sum --quiet -c "$WORK/sums"
+    dmloop_fails 1 "make room on the file system" prepare --size 1G "$MNT/new"
+    expect file "$(find "$MNT" -mindepth 1 -not -name lost+found -printf '%f\n' | xargs)"
+    dmloop prepare --quiet "$FILE"
+    sha256sum --quiet -c "$WORK/sums"
+    fs_end
+    remove small
+}
+
+# Nobody makes its control device before that.
+modprobe loop
+plan 18
+for kind in ext4 ext4-1k ext2 xfs btrfs btrfs-cow f2fs vfat; do
+    check "every kind of file on $kind" every_kind "$kind"
+done
+check "new files" new_files
+check "attributes of a copy" attributes
+for kind in ext4 btrfs-cow; do
+    check "interrupted on $kind" interrupted "$kind"
+    check "opened meanwhile on $kind" opened "$kind"
+    check "no room on $kind" no_room "$kind"
+done
+check "files in use" in_use
+check "what cannot be prepared" impossible

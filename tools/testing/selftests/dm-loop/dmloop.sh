@@ -1,0 +1,222 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G --tools
+#
+# dmloop attach and detach: devices made and removed.
+. ./lib.sh
+. ./lib-lock.sh
+. ./lib-tools.sh
+
+SIZE=$((1 << 20))
+SECTORS=$((SIZE / 512))
+FILE=$MNT/file
+
+attach_and_detach() {
+    make_file "$FILE" "$SIZE"
+    expect "" "$(dmloop attach "$FILE" mine)"
+    is_block mine
+    expect "0 $SECTORS loop $FILE 0" "$(dmsetup table mine)"
+    status_is mine "block $(extent_count "$FILE") $(mountpoint -d "$MNT")"
+    pattern verify --direct /dev/mapper/mine 0 "$SIZE" 1
+    pattern write --direct /dev/mapper/mine 0 "$SIZE" 2
+    claimed "$FILE"
+    expect "" "$(dmloop detach mine)"
+    [ ! -e /dev/mapper/mine ]
+    pattern verify "$FILE" 0 "$SIZE" 2
+    unclaimed "$FILE"
+}
+
+# The first name that is free, whosever the others are.
+free_names() {
+    local n
+    for n in 0 1 2 3; do make_file "$FILE$n" "$SIZE"; done
+    dmsetup create loop1 --table "0 8 zero"
+    expect /dev/mapper/loop0 "$(dmloop attach "$FILE0")"
+    expect /dev/mapper/loop2 "$(dmloop attach "$FILE1")"
+    expect /dev/mapper/other "$(dmloop attach --show "$FILE2" other)"
+    dmloop detach loop0
+    expect /dev/mapper/loop0 "$(dmloop attach "$FILE3")"
+    dmloop detach /dev/mapper/loop0 "$(realpath /dev/mapper/loop2)" other
+    expect loop1 "$(list_devices)"
+    remove loop1
+}
+
+# options TABLE ARG…
+options() {
+    local table=$1
+    shift
+    dmloop attach "$FILE" x "$@"
+    expect "$table" "$(dmsetup table x)" "table for $*"
+    expect "${RO:-0}" "$(blockdev --getro /dev/mapper/x)"
+    dmloop detach x
+}
+
+all_options() {
+    make_file "$FILE" "$SIZE"
+    options "0 $SECTORS loop $FILE 0"
+    options "0 $((SECTORS - 63)) loop $FILE 32256" -o 32256
+    options "0 1024 loop $FILE 524288" --offset 512K
+    options "0 8 loop $FILE 4096" -o 4096 --sizelimit 4K
+    options "0 $SECTORS loop $FILE 0" --sizelimit 1T
+    options "0 $SECTORS loop $FILE 0 1 block_mapped" --block-mapped
+    options "0 $SECTORS loop $FILE 0 1 file_mapped" --file-mapped
+    options "0 $SECTORS loop $FILE 0 1 direct_io" --direct-io on
+    options "0 $SECTORS loop $FILE 0 1 buffered_io" --direct-io=off
+    options "0 $SECTORS loop $FILE 0 2 block_mapped no_discard" --no-discard --block-mapped
+    RO=1 options "0 $SECTORS loop $FILE 0" -r
+    RO=1 options "0 $SECTORS loop $FILE 0 1 file_mapped" --read-only --file-mapped
+    unclaimed "$FILE"
+}
+
+# A file is what it is called, in the table, in the list, and in JSON.
+odd_names() {
+    local name path
+    for name in 'two words' '#1' 'back\slash' '\040' 'ü' $'one\ntwo' $'\xa0\xff'; do
+        path=$MNT/$name
+        make_file "$path" "$SIZE"
+        dmloop attach "$path" x
+        pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
+        claimed "$path"
+        expect 1 "$(dmloop list -n -j "$path" | wc -l)"
+        dmloop list --json -o BACK-FILE | python3 -c 'import json, os, sys
+wanted = os.fsencode(sys.argv[1]).decode("utf-8", "replace")
+got = json.load(sys.stdin)["loopdevices"][0]["back-file"]
+assert got == wanted, (got, wanted)' "$path"
+        dmloop detach x
+        rm -- "$path"
+    done
+    make_file "$MNT/-dash" "$SIZE"
+    (cd "$MNT" && dmloop attach -- -dash x)
+    dmloop detach x
+    ln -s "$FILE" "$WORK/link"
+    make_file "$FILE" "$SIZE"
+    (cd "$MNT" && dmloop attach ../mnt/./file x)
+    dmloop detach x
+    dmloop attach "$WORK/link" x
+    expect "0 $SECTORS loop $FILE 0" "$(dmsetup table x)"
+    dmloop detach x
+}
+
+# What cannot be written is attached so, and that is said.
+read_only() {
+    make_file "$FILE" "$SIZE"
+    "$@"
+    dmloop attach "$FILE" x 2>"$WORK/said"
+    grep -qF "x is read-only" "$WORK/said"
+    expect 1 "$(blockdev --getro /dev/mapper/x)"
+    pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
+    dmloop detach x
+}
+immutable() { read_only chattr +i "$FILE" && chattr -i "$FILE"; }
+read_only_mount() { read_only mount -o remount,ro "$MNT" && mount -o remount,rw "$MNT"; }
+
+no_overlap() {
+    make_file "$FILE" "$SIZE"
+    expect /dev/mapper/loop0 "$(dmloop attach -L "$FILE" -o 64K --sizelimit 64K)"
+    expect /dev/mapper/loop0 "$(dmloop attach --nooverlap "$FILE" -o 64K --sizelimit 64K)"
+    expect loop0 "$(list_devices)"
+    dmloop_fails 5 "in a part that overlaps: loop0" attach -L "$FILE"
+    dmloop_fails 5 "in a part that overlaps: loop0" attach -L "$FILE" -o 127K
+    expect /dev/mapper/loop1 "$(dmloop attach -L "$FILE" -o 128K)"
+    dmloop detach --all
+}
+
+# partitions LABEL: as sfdisk makes them, and the kernel would find them.
+partitions() {
+    local part
+    make_file "$FILE" $((16 << 20))
+    sfdisk -q --label "$1" "$FILE" <<<$'2048,4096\n8192,8192\n20480,2048'
+    dmloop attach -P "$FILE" x
+    expect 'x xp1 xp2 xp3' "$(list_devices | sort | xargs)"
+    expect '4096 8192 2048' "$(for part in 1 2 3; do blockdev --getsz /dev/mapper/xp$part; done | xargs)"
+    is_block xp2
+    pattern write --direct /dev/mapper/xp2 0 65536 3
+    # 4 MiB into the file.
+    dd if=/dev/mapper/x iflag=direct bs=64K skip=64 count=1 of="$WORK/seen" status=none
+    pattern verify "$WORK/seen" 0 65536 3
+    fails_with "busy" dmsetup remove x
+    mkfs.ext4 -qF /dev/mapper/xp2
+    mkdir -p "$WORK/part"
+    mount /dev/mapper/xp2 "$WORK/part"
+    dmloop_fails_with_parts
+    umount "$WORK/part"
+    dmloop detach x
+    expect "" "$(list_devices)"
+    unclaimed "$FILE"
+}
+# (Some of the partitions go before the one that is in use is found.)
+dmloop_fails_with_parts() {
+    local status=0 said
+    said=$(dmloop detach x 2>&1) || status=$?
+    expect 5 "$status"
+    grep -qF "its partition xp2 is in use" <<<"$said"
+}
+
+no_partitions() {
+    make_file "$FILE" "$SIZE"
+    dmloop attach -P "$FILE" x 2>"$WORK/said"
+    grep -qF "x has no partitions" "$WORK/said"
+    expect x "$(list_devices)"
+    dmloop detach x
+}
+
+# interrupt DELAY SIGNAL ARG…: dmloop gets SIGNAL after so long. Sets STATUS.
+interrupt() {
+    local delay=$1 signal=$2 worker
+    shift 2
+    "$DMLOOP" "$@" >/dev/null 2>&1 &
+    worker=$!
+    sleep "$delay"
+    kill -"$signal" "$worker" 2>/dev/null || true
+    STATUS=0
+    wait "$worker" 2>/dev/null || STATUS=$?
+}
+
+# There is a device that works, or there is none.
+interrupted() {
+    local n seen=''
+    make_file "$FILE" "$SIZE"
+    for n in {0..14}; do
+        interrupt "0.$(printf %02d $((n * 4)))" INT attach "$FILE" x
+        seen+=" $STATUS"
+        case $STATUS in
+        0) is_block x && status_is x "block 1 $(mountpoint -d "$MNT")" && dmloop detach x ;;
+        130) ;;
+        *) fail "exit code $STATUS" ;;
+        esac
+        expect "" "$(list_devices)" "devices after $n"
+    done
+    [[ $seen == *130* ]] || fail "it was never interrupted:$seen"
+    # Not even so is there anything left that cannot be removed.
+    for n in {0..14}; do
+        interrupt "0.$(printf %02d $((n * 4)))" KILL attach "$FILE" x
+        [ -z "$(list_devices)" ] || dmloop detach x
+        expect "" "$(list_devices)" "devices after killing $n"
+    done
+    for n in {0..9}; do
+        dmloop attach "$FILE" x
+        interrupt "0.$(printf %02d $((n * 4)))" TERM detach x
+        [ -z "$(list_devices)" ] || dmloop detach x
+    done
+    # Of those that were killed, a semaphore may be left.
+    ipcs -s | awk '$1 ~ /^0x0d4d/ { print $2 }' | xargs -r -n 1 ipcrm -s
+    unclaimed "$FILE"
+}
+
+fs_make ext4
+FILE0=${FILE}0 FILE1=${FILE}1 FILE2=${FILE}2 FILE3=${FILE}3
+plan 13
+check "attached and detached" attach_and_detach
+check "the first free name" free_names
+check "options" all_options
+check "odd names" odd_names
+check "an immutable file" immutable
+check "a file on a read-only mount" read_only_mount
+check "--nooverlap" no_overlap
+check "partitions of an MBR" partitions dos
+check "partitions of a GPT" partitions gpt
+check "no partitions" no_partitions
+check "afterwards there is no semaphore" test -z "$(ipcs -s | awk '$1 ~ /^0x0d4d/')"
+check "interrupted" interrupted
+check "afterwards there is no device" test -z "$(list_devices)"
+fs_end

@@ -1,0 +1,147 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G
+#
+# dmlosetup, which is dmsetup under another name, as people use losetup.
+. ./lib.sh
+. ./lib-lock.sh
+
+SIZE=$((1 << 20))
+SECTORS=$((SIZE / 512))
+FILE=$MNT/file
+
+attach_and_detach() {
+    make_file "$FILE" "$SIZE"
+    dmlosetup loop0 "$FILE"
+    is_block loop0
+    expect "0 $SECTORS loop $FILE 0" "$(dmsetup table loop0)"
+    status_is loop0 "block $(extent_count "$FILE") $(mountpoint -d "$MNT")"
+    pattern verify --direct /dev/mapper/loop0 0 "$SIZE" 1
+    pattern write --direct /dev/mapper/loop0 0 "$SIZE" 2
+    claimed "$FILE"
+    dmlosetup -d loop0
+    [ ! -e /dev/mapper/loop0 ]
+    pattern verify "$FILE" 0 "$SIZE" 2
+    unclaimed "$FILE"
+}
+
+# The last bytes that make no sector are not there.
+odd_size() {
+    make_file "$FILE" $((SIZE + 4096 + 1000))
+    dmlosetup loop1 "$FILE"
+    expect "0 $((SECTORS + 9)) loop $FILE 0" "$(dmsetup table loop1)"
+    pattern verify /dev/mapper/loop1 0 $((SIZE + 9 * 512)) 1
+    dmlosetup -d loop1
+    make_file "$FILE" 511
+    fails_with "Invalid argument" dmlosetup loop1 "$FILE"
+    ! dmsetup info loop1
+}
+
+with_offset() {
+    local offset
+    make_file "$FILE" "$SIZE"
+    for offset in 512 32256 4096 $((SIZE - 512)); do
+        dmlosetup -o "$offset" loop0 "$FILE"
+        is_block loop0
+        expect "0 $(((SIZE - offset) / 512)) loop $FILE $offset" "$(dmsetup table loop0)"
+        pattern verify --direct /dev/mapper/loop0 0 $((SIZE - offset)) 1 "$offset"
+        dmlosetup -d loop0
+    done
+    for offset in 1 511 1000 "$SIZE"; do
+        fails_with "Invalid argument" dmlosetup -o "$offset" loop0 "$FILE"
+        if dmsetup info loop0; then fail "there is a device"; fi
+    done
+    unclaimed "$FILE"
+}
+
+verbose() {
+    local said
+    make_file "$FILE" "$SIZE"
+    said=$(dmlosetup -v loop0 "$FILE" 2>&1)
+    grep -qF "$((SIZE / 1024))kB ($SECTORS sectors)" <<<"$said"
+    expect "0 $SECTORS loop $FILE 0" "$(dmsetup table loop0)"
+    dmlosetup -v -d loop0
+    ! dmsetup info loop0
+}
+
+other_paths() {
+    make_file "$FILE" "$SIZE"
+    ln -s "$FILE" "$WORK/link"
+    cd "$MNT"
+    for path in file ./file "$WORK/link" ../mnt/file; do
+        dmlosetup loop7 "$path"
+        expect "0 $SECTORS loop $FILE 0" "$(dmsetup table loop7)"
+        dmlosetup -d loop7
+    done
+    cd /
+    # By the name of the node there is no detaching: it is a link to another name.
+    dmlosetup loop7 "$FILE"
+    if dmlosetup -d /dev/mapper/loop7; then fail "detached"; fi
+    dmlosetup -d loop7
+}
+
+# A file that only can be read is made a device that only can be read.
+read_only() {
+    make_file "$FILE" "$SIZE"
+    "$@"
+    dmlosetup loop0 "$FILE"
+    is_block loop0
+    expect 1 "$(blockdev --getro /dev/mapper/loop0)"
+    status_is loop0 "block $(extent_count "$FILE") $(mountpoint -d "$MNT")"
+    pattern verify --direct /dev/mapper/loop0 0 "$SIZE" 1
+    fails_with "not permitted" dd if=/dev/zero of=/dev/mapper/loop0 bs=4096 count=1 oflag=direct
+    dmlosetup -d loop0
+}
+
+immutable() {
+    read_only chattr +i "$FILE"
+    chattr -i "$FILE"
+    unclaimed "$FILE"
+}
+
+read_only_mount() {
+    read_only mount -o remount,ro "$MNT"
+    mount -o remount,rw "$MNT"
+    unclaimed "$FILE"
+}
+
+what_cannot_be_mapped() {
+    fails_with "Could not parse" dmlosetup loop0 "$MNT/nowhere"
+    fails_with "Invalid argument" dmlosetup loop0 "$MNT"
+    make_file "$FILE" "$SIZE"
+    fails_with "Could not parse" dmlosetup disk0 "$FILE"
+    dmlosetup loop0 "$FILE"
+    fails_with "busy" dmlosetup loop1 "$FILE"
+    fails_with "create ioctl on loop0" dmlosetup loop0 "$FILE"
+    exec {device}</dev/mapper/loop0
+    fails_with "busy" dmlosetup -d loop0
+    exec {device}<&-
+    dmlosetup -d loop0
+    fails_with "No such device" dmlosetup -d loop0
+    expect "" "$(list_devices)"
+    unclaimed "$FILE"
+}
+
+# A file that is not all there can be used all the same.
+sparse_file() {
+    make_sparse "$FILE" "$SIZE"
+    dmlosetup loop0 "$FILE"
+    is_block loop0
+    pattern write --direct /dev/mapper/loop0 $((SIZE / 2)) 4096 1
+    dmlosetup -d loop0
+    pattern verify "$FILE" $((SIZE / 2)) 4096 1
+    cmp -n $((SIZE / 2)) "$FILE" /dev/zero
+}
+
+fs_make ext4
+plan 9
+check "attached and detached" attach_and_detach
+check "a file of an odd size" odd_size
+check "-o" with_offset
+check "-v" verbose
+check "relative paths and links" other_paths
+check "an immutable file" immutable
+check "a file on a read-only mount" read_only_mount
+check "what cannot be mapped" what_cannot_be_mapped
+check "a sparse file" sparse_file
+fs_end

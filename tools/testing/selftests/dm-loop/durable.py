@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Data that must survive the end of the machine.
+
+usage: durable.py write LOG COUNT NAME=DEVICE…
+       durable.py verify LOG NAME=FILE…
+
+write: one thread a device writes blocks here and there, and brings them to stable storage:
+by turns with a flush after several, and each by itself with RWF_DSYNC. LOG gets a line for
+each batch that was acknowledged. Once there are COUNT lines, and a moment has passed, the
+machine is reset, without a word to anybody. verify: all that LOG names must be in the
+files, and what it does not name must be as it was or as it was written.
+"""
+import mmap
+import os
+import random
+import sys
+import threading
+import time
+
+import pattern
+
+BLOCK = 4096
+SIZE = 16 << 20
+BATCH = 8
+SEED = 11
+
+
+def batches(name):
+    """The batches of places for a device, always the same; each place at most once."""
+    places = list(range(0, SIZE, BLOCK))
+    random.Random(name).shuffle(places)
+    return [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
+
+
+class Log:
+    """What has been acknowledged, in a file that outlives the machine."""
+
+    def __init__(self, path):
+        self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.lock = threading.Lock()
+        self.lines = 0
+
+    def note(self, name, number):
+        with self.lock:
+            # One write of a short line: whole or not there.
+            os.write(self.fd, f"{name} {number}\n".encode())
+            self.lines += 1
+
+
+def writer(name, device, log):
+    fd = os.open(device, os.O_WRONLY | os.O_DIRECT)
+    buffer = mmap.mmap(-1, BLOCK)
+    for number, batch in enumerate(batches(name)):
+        flags = os.RWF_DSYNC if number % 2 else 0
+        for place in batch:
+            buffer[:] = pattern.pattern(SEED, place, BLOCK)
+            if os.pwritev(fd, [buffer], place, flags) != BLOCK:
+                sys.exit(f"{device}: a short write")
+        if not flags:
+            os.fsync(fd)
+        log.note(name, number)
+
+
+def write(path, count, names):
+    log = Log(path)
+    for name, device in names:
+        threading.Thread(target=writer, args=(name, device, log), daemon=True).start()
+    while log.lines < count:
+        time.sleep(0.01)
+    time.sleep(random.random() / 5)
+    with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
+        trigger.write("b")
+    time.sleep(60)
+
+
+def verify(path, names):
+    lines = [line.split() for line in open(path, encoding="ascii").read().splitlines()]
+    for name, file in names:
+        done = {int(number) for who, number in lines if who == name}
+        if not done:
+            sys.exit(f"{name}: nothing was acknowledged")
+        fd = os.open(file, os.O_RDONLY)
+        for number, batch in enumerate(batches(name)):
+            for place in batch:
+                got, wanted = os.pread(fd, BLOCK, place), pattern.pattern(SEED, place, BLOCK)
+                if number in done or got != bytes(BLOCK):
+                    pattern.compare(got, wanted, place, f"{name}: batch {number} of {max(done)}")
+        print(f"{name}: {len(done)} batches")
+
+
+def main(job, path, *rest):
+    if job == "write":
+        write(path, int(rest[0]), [word.split("=") for word in rest[1:]])
+    else:
+        verify(path, [word.split("=") for word in rest])
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4 or sys.argv[1] not in ("write", "verify"):
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk 8G --cpus 1 --mem 256M
+#
+# A file-mapped device in little memory: a big copy into a file system on a sparse image
+# neither fills it with dirty pages nor makes the writer stand still for longer than
+# /dev/loop does, and what goes past the page cache does not fill that.
+. ./lib.sh
+. ./lib-file.sh
+
+COPY=160 # MiB
+SIZE=$(((COPY + 64) << 20))
+INNER=$WORK/inner
+mkdir "$INNER"
+
+# copied NAME DEVICE: makes a file system, copies, and sets $NAME to what copy.py says.
+copied() {
+    local figures
+    mkfs.ext4 -qF -E lazy_itable_init=1 "$2"
+    mount "$2" "$INNER"
+    drop_caches
+    figures=$(python3 "$HERE/copy.py" "$INNER/copy" "$COPY")
+    umount "$INNER"
+    echo "$1: $figures"
+    read -r "${1}_pause" "${1}_time" "${1}_dirty" <<<"$figures"
+}
+
+big_copy() {
+    local direct threshold loop loop_pause loop_time loop_dirty ours_pause ours_time ours_dirty
+    direct=$([ "$1" = direct ] && echo on || echo off)
+    file_make sparse "$FILE" "$SIZE"
+    loop=$(losetup --find --show --direct-io="$direct" "$FILE")
+    [ -b "$loop" ]
+    copied loop "$loop"
+    losetup -d "$loop"
+    file_make sparse "$FILE" "$SIZE"
+    loop_create t0 "$FILE" 0 - "$1_io"
+    copied ours /dev/mapper/t0
+    e2fsck -fn /dev/mapper/t0
+    remove t0
+    threshold=$(awk '$1 == "nr_dirty_threshold" { print $2 * 4 }' /proc/vmstat)
+    echo "dirty: $ours_dirty KiB, with /dev/loop $loop_dirty, threshold $threshold"
+    # The kernel lets nobody dirty more than its threshold, give or take a batch.
+    [ "$ours_dirty" -le $((threshold + threshold / 4)) ] ||
+        fail "$ours_dirty KiB were dirty, with a threshold of $threshold"
+    [ "$ours_pause" -le $((loop_pause * 3 / 2 + 500)) ] ||
+        fail "a pause of $ours_pause ms; with /dev/loop $loop_pause ms"
+    [ "$ours_time" -le $((loop_time * 5 / 4)) ] || fail "took $ours_time ms; with /dev/loop $loop_time ms"
+}
+
+# The page cache of the machine, before and after the device was written and read.
+past_the_page_cache() {
+    local before after
+    file_make sparse "$FILE" $((128 << 20))
+    loop_create t0 "$FILE" 0 - "$1_io"
+    drop_caches
+    before=$(cached)
+    dd if=/dev/urandom of=/dev/mapper/t0 bs=1M count=96 oflag=direct conv=notrunc,fsync status=none
+    dd if=/dev/mapper/t0 of=/dev/null bs=1M count=96 iflag=direct status=none
+    after=$(cached)
+    echo "cached before $before KiB, after $after KiB"
+    remove t0
+    case $1 in
+    direct) [ $((after - before)) -lt 8192 ] || fail "the page cache grew from $before to $after KiB" ;;
+    # Which shows that it is measured.
+    buffered) [ $((after - before)) -gt 32768 ] || fail "the page cache only grew from $before to $after KiB" ;;
+    esac
+}
+
+# A backlog that is much larger than the memory.
+backlog() {
+    file_make sparse "$FILE" "$SIZE"
+    loop_create t0 "$FILE" 0 - "$1_io"
+    fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --thread --direct=1 --ioengine=io_uring \
+        --iodepth=256 --name=backlog --rw=randwrite --bs=64k --size=$((COPY))m --io_size=$((COPY))m \
+        --verify=crc32c --verify_fatal=1 | awk -F';' '$5 != 0 { print; exit 1 }'
+    remove t0
+}
+
+plan 8
+for host in ext4 xfs; do
+    host_begin "$host"
+    FILE=$FOLDER/file
+    for mode in direct buffered; do check "$host, $mode: a big copy" big_copy "$mode"; done
+    if [ "$host" = ext4 ]; then
+        for mode in direct buffered; do check "$host, $mode: the page cache" past_the_page_cache "$mode"; done
+    else
+        for mode in direct buffered; do check "$host, $mode: a large backlog" backlog "$mode"; done
+    fi
+    host_end
+done

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --disk 8G --cpus 1 --mem 1G
+#
+# File-mapped devices show the part of the file that their table names, to the sector, and
+# change nothing around it: several at once on one file, at odd offsets, in odd lengths.
+. ./lib.sh
+. ./lib-file.sh
+
+SIZE=2098386
+# Offset and sectors, in ascending order, with gaps; the last one ends with the file.
+WINDOWS=("512 1" "32256 1" "36864 2047" "1089024 1001" "1605120 -")
+
+# mode_at MODE OFFSET: f2fs goes past the page cache in whole blocks only.
+mode_at() { [ "$HOST" = f2fs ] && [ $(($2 % 4096)) != 0 ] && echo buffered || echo "$1"; }
+
+windows() {
+    local kind=$1 mode=$2 reason=$3 features window offset sectors length n=0 done=0 jobs=()
+    read -ra features <<<"$(features_for "$HOST" "$kind" "$mode" | xargs)"
+    [ ${#features[@]} = 0 ] || reason=requested
+    file_make "$kind" "$FILE" "$SIZE"
+    for window in "${WINDOWS[@]}"; do
+        read -r offset sectors <<<"$window"
+        loop_create "w$n" "$FILE" "$offset" "$sectors" "${features[@]}"
+        mapped_as "w$n" "$(mode_at "$mode" "$offset")" "$reason"
+        # The first one has the file, in its way.
+        [ ${#features[@]} != 0 ] || reason=in_use
+        sectors=$(blockdev --getsz "/dev/mapper/w$n")
+        length=$((sectors * 512))
+        is_new "/dev/mapper/w$n" 0 "$length" "$offset"
+        jobs+=(write --direct "/dev/mapper/w$n" 0 "$length" 2 "$offset" --)
+        n=$((n + 1))
+    done
+    for window in "${!WINDOWS[@]}"; do
+        read -r offset sectors <<<"${WINDOWS[window]}"
+        length=$(($(blockdev --getsz "/dev/mapper/w$window") * 512))
+        jobs+=(verify --direct "/dev/mapper/w$window" 0 "$length" 2 "$offset" --
+            verify "$FILE" "$offset" "$length" 2 --)
+        [ "$kind" = sparse ] || [ "$kind" = fallocated ] || jobs+=(verify "$FILE" "$done" $((offset - done)) 1 --)
+        [ "$kind" = written ] || [ "$kind" = reflinked ] || jobs+=(zeros "$FILE" "$done" $((offset - done)) --)
+        done=$((offset + length))
+    done
+    unset 'jobs[-1]'
+    pattern "${jobs[@]}"
+    # The bytes after the last whole sector belong to no device.
+    is_new "$FILE" "$done" $((SIZE - done))
+    remove w0 w1 w2 w3 w4
+}
+
+# On real disks these are multiples of what direct I/O wants, and these are not.
+HOSTS_HERE=(ext4 xfs btrfs-cow f2fs tmpfs overlay nfs)
+plan $((${#HOSTS_HERE[@]} * 2))
+for host in "${HOSTS_HERE[@]}"; do
+    host_begin "$host"
+    FILE=$FOLDER/file
+    kind=$(kinds_of "$host" | cut -d' ' -f1)
+    for mode in $(modes_of "$host"); do
+        check "$host, $kind, $mode: five windows" windows "$kind" "$mode" "$(reason_for "$host" "$kind")"
+    done
+    host_end
+done

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What really reaches a disk; sourced after lib.sh by the tests that ask.
+
+TRACE=/sys/kernel/tracing
+mountpoint -q "$TRACE" || mount -t tracefs tracefs "$TRACE"
+
+# traced DISK COMMAND…: runs COMMAND, then prints each bio that went to DISK meanwhile:
+# kind (as blktrace has it: R, W, D for discard; with an F in front for a flush, behind
+# for FUA), first sector, number of sectors. Bios and not requests, as discards of
+# several places may be merged into one request.
+traced() {
+    local disk=$1 major minor event=$TRACE/events/block/block_bio_queue status=0
+    shift
+    IFS=: read -r major minor <<<"$(mountpoint -x "$disk")"
+    echo 0 >"$TRACE/tracing_on"
+    echo >"$TRACE/trace"
+    echo "dev == $((major << 20 | minor))" >"$event/filter"
+    echo 1 >"$event/enable"
+    echo 1 >"$TRACE/tracing_on"
+    "$@" >&2 || status=$?
+    echo 0 >"$TRACE/tracing_on"
+    echo 0 >"$event/enable"
+    echo 0 >"$event/filter"
+    # … block_bio_queue: 259,0 WFS 35072 + 8 [python3]
+    sed -nE 's/.*block_bio_queue: [0-9,]+ ([A-Z]+) ([0-9]+) \+ ([0-9]+) .*/\1 \2 \3/p' "$TRACE/trace"
+    return "$status"
+}

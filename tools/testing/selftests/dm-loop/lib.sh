@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests have in common; each begins with
+#
+#   . ./lib.sh
+#   plan N
+#
+# and then reports N results through check, ok, not_ok or skip. The exit status follows
+# kselftest: 0 passed, 1 failed (also when fewer or more results came than planned, or
+# the script ended early), 4 all skipped. At the end of a script, however it ends, every
+# dm device it left is removed and everything mounted below $WORK is unmounted.
+#
+# lib-fs.sh (file systems) and lib-dm.sh (devices) are sourced from here.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONDONTWRITEBYTECODE=1
+KSFT_FAIL=1 KSFT_SKIP=4
+PLANNED=0 PASSED=0 FAILED=0 SKIPPED=0
+
+[ "$(id -u)" = 0 ] || { echo "1..0 # SKIP must be root" && exit "$KSFT_SKIP"; }
+
+# A folder of this run: everything made goes below it.
+WORK=$(mktemp -d /tmp/dm-loop-test.XXXXXX)
+# Here the file systems of the tests are mounted, unless they say otherwise.
+MNT=$WORK/mnt
+mkdir "$MNT"
+
+# shellcheck source=lib-fs.sh
+. "$HERE/lib-fs.sh"
+# shellcheck source=lib-dm.sh
+. "$HERE/lib-dm.sh"
+
+# plan N: how many results will come.
+plan() {
+    PLANNED=$1
+    echo "TAP version 13"
+    echo "1..$PLANNED"
+}
+
+result() { echo "$1 $((PASSED + FAILED + SKIPPED)) - $2"; }
+ok() { PASSED=$((PASSED + 1)) && result ok "$1"; }
+not_ok() { FAILED=$((FAILED + 1)) && result "not ok" "$1"; }
+skip() { SKIPPED=$((SKIPPED + 1)) && result ok "$1 # SKIP ${2:-}"; }
+
+# comment <TEXT: as diagnostics.
+comment() { sed 's/^/# /'; }
+
+# check NAME COMMAND…: one result: passes if COMMAND (often a function) succeeds. It runs
+# in a subshell under `set -e`, so that any command that fails in it, fails it; what it
+# printed is shown then, and devices and mounts that came with it are cleared away. In
+# it, skip_this WHY ends it as skipped.
+check() {
+    local name=$1 status devices mounts
+    shift
+    devices=$(list_devices)
+    mounts=$(our_mounts)
+    rm -f "$WORK/skipped"
+    set +e
+    (
+        set -eE
+        trap 'echo "${BASH_SOURCE[0]##*/}:$LINENO: failed ($?): $BASH_COMMAND"' ERR
+        "$@"
+    ) >"$WORK/output" 2>&1
+    status=$?
+    set -e
+    # Not by the status alone: any command may end with 4.
+    if [ -e "$WORK/skipped" ]; then
+        skip "$name" "$(<"$WORK/skipped")"
+        return
+    fi
+    case $status in
+    0) ok "$name" ;;
+    *)
+        not_ok "$name"
+        comment <"$WORK/output"
+        clear_away "$devices" "$mounts" || true
+        ;;
+    esac
+}
+
+# For functions under check.
+skip_this() { echo "$*" >"$WORK/skipped" && exit "$KSFT_SKIP"; }
+fail() { echo "$*" && return 1; }
+
+# skip_all WHY: ends the script before its plan.
+skip_all() {
+    echo "TAP version 13"
+    echo "1..0 # SKIP $*"
+    PLANNED=-1
+    exit "$KSFT_SKIP"
+}
+
+# expect WANTED GOT [WHAT]
+expect() { [ "$1" = "$2" ] || fail "${3:-value}: expected '$1', got '$2'"; }
+
+# fails_with TEXT COMMAND…: COMMAND must fail and say TEXT (a fixed string, such as
+# "Text file busy").
+fails_with() {
+    local text=$1 said
+    shift
+    if said=$("$@" 2>&1); then
+        fail "succeeded, but should have failed with '$text': $*"
+    fi
+    grep -qF -- "$text" <<<"$said" || fail "expected '$text' from: $*: $said"
+}
+
+# The kernel log. kmsg_mark remembers where it ends; kmsg_since prints the messages that
+# came after that. (Read by sequence number: writing marks into it is rate-limited.)
+kmsg_records() { dd if=/dev/kmsg iflag=nonblock bs=8192 status=none 2>/dev/null || true; }
+kmsg_mark() { KMSG_SEEN=$(kmsg_records | awk -F, '/^[0-9]+,[0-9]+,/ { n = $2 } END { print n + 0 }'); }
+kmsg_since() {
+    kmsg_records | awk -F, -v seen="${KMSG_SEEN:?}" \
+        '/^[0-9]+,[0-9]+,/ { if ($2 > seen) { sub(/^[^;]*;/, ""); print } }'
+}
+
+# The end of a script, also after an error or a signal.
+finish() {
+    local status=$? total
+    trap - EXIT
+    set +e
+    cleanup_devices
+    rm -rf --one-file-system "$WORK"
+    [ "$PLANNED" -ge 0 ] || exit "$status"
+    total=$((PASSED + FAILED + SKIPPED))
+    [ "$status" = 0 ] || echo "Bail out! ended with status $status after $total of $PLANNED results"
+    echo "# Totals: pass:$PASSED fail:$FAILED xfail:0 xpass:0 skip:$SKIPPED error:0"
+    [ "$total" = "$PLANNED" ] || echo "# planned $PLANNED results, got $total"
+    if [ "$status" != 0 ] || [ "$FAILED" != 0 ] || [ "$total" != "$PLANNED" ]; then
+        exit "$KSFT_FAIL"
+    fi
+    [ "$PASSED" != 0 ] || exit "$KSFT_SKIP"
+    exit 0
+}
+trap finish EXIT
+trap 'exit 1' INT TERM HUP
