@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dmloop attach`
+
+use crate::{
+    backing::Backing,
+    cli::{AttachArgs, OnOff},
+    control::{Control, Line},
+    device::{is_good_name, Device},
+    failure::{Exit, Failure},
+    interrupt,
+    kmsg::Log,
+    note, partscan, print,
+    refusal::Refused,
+    table::Table,
+    udev,
+};
+use rustix::io::Errno;
+use std::{thread, time::Duration};
+
+pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
+    if let Some(name) = args.name.as_deref().filter(|name| !is_good_name(name)) {
+        return Err(Failure::usage(format!(
+            "{name} cannot be the name of a device: use letters, digits, and any of #+-.:=@_"
+        )));
+    }
+    let file = Backing::new(&args.file)?;
+    let sectors = file.sectors(args.offset, args.sizelimit)?;
+    let control = Control::open()?;
+    if args.nooverlap {
+        if let Some(device) = same_part(&control, &file, args.offset, sectors)? {
+            return print(&format!("{}\n", device.node().display()));
+        }
+    }
+    let table = table(&args, &file);
+    let name = create(&control, &args, &file, &table, sectors)?;
+    if interrupt::came() {
+        remove(&control, &name);
+        return interrupt::none(&format!("interrupted: {name} is detached again"));
+    }
+    if args.partscan {
+        if let Err(failure) = partscan::add(&control, &name) {
+            note(&format!(
+                "{name} is attached, but not its partitions: {}",
+                failure.message
+            ));
+            return Err(Failure::new(failure.exit, ""));
+        }
+    }
+    if (file.data.len() - args.offset) % 512 != 0 && args.sizelimit.is_none() {
+        note(&format!(
+            "{} does not end with a sector of 512 bytes: the last bytes are left out",
+            file.name()
+        ));
+    }
+    if args.show || args.name.is_none() {
+        print(&format!("{}\n", udev::node(&name).display()))?;
+    }
+    Ok(())
+}
+
+/// The line of the table.
+fn table(args: &AttachArgs, file: &Backing) -> Table {
+    let features = [
+        (args.block_mapped, "block_mapped"),
+        (args.file_mapped, "file_mapped"),
+        (args.direct_io == Some(OnOff::On), "direct_io"),
+        (args.direct_io == Some(OnOff::Off), "buffered_io"),
+        (args.no_discard, "no_discard"),
+    ];
+    Table {
+        path: file.path.clone(),
+        offset: args.offset,
+        features: features
+            .iter()
+            .filter(|(wanted, _)| *wanted)
+            .map(|(_, name)| (*name).to_owned())
+            .collect(),
+    }
+}
+
+/// With --nooverlap: the device that shows the very same part of the file.
+fn same_part(
+    control: &Control,
+    file: &Backing,
+    offset: u64,
+    sectors: u64,
+) -> Result<Option<Device>, Failure> {
+    let end = offset.saturating_add(sectors.saturating_mul(512));
+    let mut overlapping = Vec::new();
+    for device in Device::on_file(Device::all(control)?, &file.data) {
+        if let [target] = device.targets.as_slice() {
+            if (target.table.offset, target.len) == (offset, sectors) {
+                return Ok(Some(device));
+            }
+        }
+        let overlaps = |target: &crate::device::Target| {
+            target.table.offset < end && target.file_end() > offset
+        };
+        if device.targets.iter().any(overlaps) {
+            overlapping.push(device.name);
+        }
+    }
+    if overlapping.is_empty() {
+        return Ok(None);
+    }
+    Err(file.busy(&format!(
+        "is attached already, in a part that overlaps: {}",
+        overlapping.join(", ")
+    )))
+}
+
+/// Makes the device. A file that cannot be written is made one that cannot be written.
+fn create(
+    control: &Control,
+    args: &AttachArgs,
+    file: &Backing,
+    table: &Table,
+    sectors: u64,
+) -> Result<String, Failure> {
+    match try_create(
+        control,
+        args.name.as_deref(),
+        file,
+        table,
+        sectors,
+        args.read_only,
+    )? {
+        Ok(name) => Ok(name),
+        Err(refused)
+            if !args.read_only
+                && matches!(refused.errno, Errno::ROFS | Errno::ACCESS | Errno::PERM)
+                && file.open().is_ok() =>
+        {
+            let name = try_create(control, args.name.as_deref(), file, table, sectors, true)?
+                .map_err(|refused| refused.explain(control))?;
+            note(&format!(
+                "{} cannot be written: {name} is read-only",
+                file.name()
+            ));
+            Ok(name)
+        }
+        Err(refused) => Err(refused.explain(control)),
+    }
+}
+
+/// Makes the device, or says why the kernel has refused the table.
+fn try_create<'a>(
+    control: &Control,
+    wanted: Option<&str>,
+    file: &'a Backing,
+    table: &'a Table,
+    sectors: u64,
+    read_only: bool,
+) -> Result<Result<String, Refused<'a>>, Failure> {
+    let (name, number) = match wanted {
+        Some(name) => (name.to_owned(), claim(control, name, read_only)?),
+        None => claim_free(control, read_only)?,
+    };
+    let log = Log::from_now();
+    let line = Line::only(sectors, table.to_ioctl());
+    let loaded = control.load(&name, read_only, &[line]);
+    if let Err(errno) = loaded {
+        let message = log.refusal(number);
+        remove(control, &name);
+        return Ok(Err(Refused {
+            file,
+            table,
+            sectors,
+            errno,
+            message,
+        }));
+    }
+    if let Err(errno) = control.resume(&name, read_only) {
+        remove(control, &name);
+        return Err(Failure::errno(
+            &format!("{name} cannot be activated"),
+            errno,
+        ));
+    }
+    udev::ensure_node(&name, number).map_err(|error| {
+        Failure::io(
+            &format!("{name} is attached, but {}", udev::node(&name).display()),
+            &error,
+        )
+    })?;
+    Ok(Ok(name))
+}
+
+/// Takes the name `name`.
+fn claim(control: &Control, name: &str, read_only: bool) -> Result<(u32, u32), Failure> {
+    control.create(name, "", read_only).map_err(|errno| match errno {
+        Errno::BUSY => Failure::new(
+            Exit::Busy,
+            format!("there is a device {name} already: choose another name, or none for the first free one"),
+        ),
+        errno => Failure::errno(&format!("cannot make the device {name}"), errno),
+    })
+}
+
+/// Takes the first free name of loop0, loop1… device-mapper sees to it that nobody else
+/// gets the same.
+fn claim_free(control: &Control, read_only: bool) -> Result<(String, (u32, u32)), Failure> {
+    let failed = |errno| Failure::errno("cannot make a device", errno);
+    let taken: std::collections::HashSet<String> = control
+        .names()
+        .map_err(failed)?
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    for number in 0..=u32::MAX {
+        let name = format!("loop{number}");
+        if taken.contains(&name) {
+            continue;
+        }
+        match control.create(&name, "", read_only) {
+            Ok(device) => return Ok((name, device)),
+            Err(Errno::BUSY) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Err(Failure::failed("all names from loop0 on are taken"))
+}
+
+/// Removes a device that was just made. udev may be looking at it.
+pub(crate) fn remove(control: &Control, name: &str) {
+    for _ in 0..50 {
+        if control.remove(name, false) != Err(Errno::BUSY) {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    udev::remove_node(name);
+}
+
+/// What the kernel would make of a table: its state, from a device that never becomes
+/// active.
+pub(crate) fn try_out<'a>(
+    control: &Control,
+    file: &'a Backing,
+    table: &'a Table,
+    sectors: u64,
+    read_only: bool,
+) -> Result<Result<String, Refused<'a>>, Failure> {
+    let name = format!("dmloop-check-{}", std::process::id());
+    let number = claim(control, &name, read_only)?;
+    let log = Log::from_now();
+    let line = Line::only(sectors, table.to_ioctl());
+    let result = control
+        .load(&name, read_only, &[line])
+        .map_err(|errno| Refused {
+            file,
+            table,
+            sectors,
+            errno,
+            message: log.refusal(number),
+        });
+    let state = result.map(|()| {
+        let lines = control.status(&name, crate::control::flag::QUERY_INACTIVE);
+        let line = lines.ok().and_then(|(_, lines)| lines.into_iter().next());
+        line.map_or_else(String::new, |line| {
+            String::from_utf8_lossy(&line.rest).into_owned()
+        })
+    });
+    remove(control, &name);
+    Ok(state)
+}

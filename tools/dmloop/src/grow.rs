@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dmloop grow`
+
+use crate::{
+    cli::GrowArgs,
+    control::{Control, Line},
+    device::Device,
+    failure::{Exit, Failure},
+    kmsg::Log,
+    print,
+    printable::{printable, quoted},
+    size::{self, human},
+    status::Status,
+};
+use std::fs::File;
+
+pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
+    let control = Control::open()?;
+    let device = Device::find(&control, &args.name)?;
+    let [target] = device.targets.as_slice() else {
+        return Err(Failure::failed(format!(
+            "{} is made of several parts: dmsetup reload can change such a table",
+            device.name
+        )));
+    };
+    let old = target.bytes();
+    let new = wanted(&args.size, old).map_err(Failure::usage)?;
+    if new == old {
+        return print(&format!("{} has {} already\n", device.name, human(old)));
+    }
+    if new < old {
+        return Err(Failure::failed(format!(
+            "{} has {old} bytes: grow makes nothing smaller",
+            device.name
+        )));
+    }
+    let path = &target.table.path;
+    if matches!(target.status, Some(Status::Block { .. })) {
+        return Err(Failure::failed(format!(
+            "{name} is block-mapped, and its file is locked until it is detached: dmloop detach {name}, \
+             then dmloop prepare --size {size} {file}, then attach it again",
+            name = device.name,
+            size = target.table.offset.saturating_add(new),
+            file = quoted(path)
+        )));
+    }
+    if device.suspended {
+        return Err(Failure::new(
+            Exit::Busy,
+            format!("{0} is suspended: dmsetup resume {0} first", device.name),
+        ));
+    }
+
+    let end = target
+        .table
+        .offset
+        .checked_add(new)
+        .filter(|&end| i64::try_from(end).is_ok());
+    let end = end.ok_or_else(|| Failure::usage("that is larger than any file"))?;
+    extend(&target.table.path, end, device.read_only)?;
+    let line = Line::only(new / 512, target.table.to_ioctl());
+    reload(&control, &device, line)?;
+    print(&format!(
+        "{}: from {} to {} (now make larger what is on it: resize2fs, xfs_growfs, …)\n",
+        device.node().display(),
+        human(old),
+        human(new)
+    ))
+}
+
+/// The size that is asked for, in bytes.
+fn wanted(text: &str, old: u64) -> Result<u64, String> {
+    let new = match text.strip_prefix('+') {
+        Some(more) => old
+            .checked_add(size::parse(more)?)
+            .ok_or("that is larger than any file")?,
+        None => size::parse(text)?,
+    };
+    if new % 512 == 0 {
+        Ok(new)
+    } else {
+        Err(format!("{new} is not a multiple of 512"))
+    }
+}
+
+/// Makes the file at least `end` bytes long.
+fn extend(path: &std::path::Path, end: u64, read_only: bool) -> Result<(), Failure> {
+    let failed = |error| Failure::path(path, &error);
+    let len = std::fs::metadata(path).map_err(failed)?.len();
+    if len >= end {
+        return Ok(());
+    }
+    if read_only {
+        return Err(Failure::failed(format!(
+            "{} has {len} bytes, and the device is read-only: make the file larger yourself (truncate -s {end})",
+            printable(path)
+        )));
+    }
+    let file = File::options().write(true).open(path).map_err(failed)?;
+    file.set_len(end).map_err(failed)
+}
+
+/// Puts `line` in the place of the table. The old one stays until the new one is loaded.
+fn reload(control: &Control, device: &Device, line: Line) -> Result<(), Failure> {
+    let name = &device.name;
+    let log = Log::from_now();
+    if let Err(errno) = control.load(name, device.read_only, &[line]) {
+        let why = log
+            .refusal(device.number)
+            .map_or_else(String::new, |why| format!(": {why}"));
+        return Err(Failure::errno(
+            &format!("{name} stays as it is, the kernel has refused the new table{why}"),
+            errno,
+        ));
+    }
+    if let Err(errno) = control.suspend(name) {
+        let _ = control.clear(name);
+        return Err(Failure::errno(
+            &format!("{name} stays as it is, it cannot be suspended"),
+            errno,
+        ));
+    }
+    // A suspended device would stop everybody: resuming is worth a second try.
+    control
+        .resume(name, device.read_only)
+        .or_else(|_| control.resume(name, device.read_only))
+        .map_err(|errno| {
+            Failure::errno(
+                &format!("{name} is suspended: dmsetup resume {name}"),
+                errno,
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(wanted("1M", 512), Ok(1 << 20));
+        assert_eq!(wanted("+1M", 512), Ok((1 << 20) + 512));
+        assert_eq!(wanted("+0", 512), Ok(512));
+        for text in ["", "+", "1000", "-1M", "++1M", "+9223372036854775807"] {
+            assert!(wanted(text, 1024).is_err(), "{text}");
+        }
+    }
+}

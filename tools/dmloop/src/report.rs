@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `dmloop report`
+
+use crate::{
+    cli::ReportArgs,
+    control::Control,
+    device::Device,
+    evidence::{self, Piece},
+    failure::Failure,
+    mounts, print,
+    printable::printable,
+    redact::Names,
+};
+use flate2::{write::GzEncoder, Compression};
+use rustix::system::uname;
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub(crate) fn run(args: ReportArgs) -> Result<(), Failure> {
+    let path = args
+        .output
+        .unwrap_or_else(|| PathBuf::from("dmloop-report.tar.gz"));
+    let name = path.to_string_lossy().into_owned();
+    let packed = name.ends_with(".tar.gz") || name.ends_with(".tgz");
+    if !packed && !name.ends_with(".tar") {
+        return Err(Failure::usage(format!(
+            "{name}: the archive is a .tar or a .tar.gz"
+        )));
+    }
+    let control = Control::open()?;
+    let devices = match &args.name {
+        Some(name) => vec![Device::find(&control, name)?],
+        None => Device::all(&control)?,
+    };
+    let mut pieces = evidence::machine(&control);
+    for device in &devices {
+        pieces.extend(evidence::about(&control, device));
+    }
+    let names = names(&devices);
+    if args.redact {
+        for (name, _, text) in &mut pieces {
+            // The names of pieces are ours, but for that of the device.
+            if name.contains('/') {
+                *name = names.hide(name);
+            }
+            *text = names.hide(text);
+        }
+    }
+    let contents = contents(&pieces, args.redact);
+    pieces.insert(0, ("README".to_owned(), "this list", contents.clone()));
+    pack(&path, packed, &pieces).map_err(|error| Failure::path(&path, &error))?;
+    print(&format!("{} contains:\n{contents}", printable(&path)))
+}
+
+/// What --redact hides.
+fn names(devices: &[Device]) -> Names {
+    let mut names = Names::default();
+    names.add(&uname().nodename().to_string_lossy(), "host");
+    for device in devices {
+        names.add(&device.name, "device");
+        for target in &device.targets {
+            names.add_path(&target.table.path.to_string_lossy());
+        }
+    }
+    // Those of the kernel's own file systems are the same everywhere.
+    let real = |mount: &mounts::Mount| {
+        let source = mount.source.to_string_lossy();
+        source.starts_with('/') || source.contains(':')
+    };
+    for mount in mounts::all().into_iter().filter(real) {
+        names.add_path(&mount.point.to_string_lossy());
+        if !mount.source.starts_with("/dev") {
+            names.add_path(&mount.source.to_string_lossy());
+        }
+    }
+    names
+}
+
+fn contents(pieces: &[Piece], redacted: bool) -> String {
+    let mut text = String::new();
+    for (name, what, _) in pieces {
+        let _ = writeln!(text, "  {name:<30} {what}");
+    }
+    text.push_str(if redacted {
+        "Names of files, folders, devices and of this machine are replaced by numbers. Look it through all the same.\n"
+    } else {
+        "It names files, folders and this machine (--redact hides that). No contents of files are in it.\n"
+    });
+    text
+}
+
+/// Writes the archive: under another name first, so that none is ever incomplete.
+fn pack(path: &Path, packed: bool, pieces: &[Piece]) -> std::io::Result<()> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(".part");
+    let draft = PathBuf::from(draft);
+    let result = (|| {
+        let file = File::create(&draft)?;
+        if packed {
+            write_all(GzEncoder::new(file, Compression::default()), pieces)?
+                .finish()?
+                .sync_all()
+        } else {
+            write_all(file, pieces)?.sync_all()
+        }
+    })();
+    let result = result.and_then(|()| fs::rename(&draft, path));
+    if result.is_err() {
+        let _ = fs::remove_file(&draft);
+    }
+    result
+}
+
+fn write_all<W: Write>(out: W, pieces: &[Piece]) -> std::io::Result<W> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let mut archive = tar::Builder::new(out);
+    for (name, _, text) in pieces {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(now);
+        archive.append_data(
+            &mut header,
+            format!("dmloop-report/{name}"),
+            text.as_bytes(),
+        )?;
+    }
+    archive.into_inner()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive() {
+        let pieces = [
+            ("a".to_owned(), "x", "one\n".to_owned()),
+            ("b/c".to_owned(), "y", String::new()),
+        ];
+        let bytes = write_all(Vec::new(), &pieces).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let names: Vec<String> = archive
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                entry
+                    .unwrap()
+                    .path()
+                    .unwrap()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        assert_eq!(names, ["dmloop-report/a", "dmloop-report/b/c"]);
+    }
+
+    #[test]
+    fn contents_name_each_piece() {
+        let pieces = [("a".to_owned(), "what a is", String::new())];
+        assert!(contents(&pieces, false).contains("what a is"));
+        assert!(contents(&pieces, true).contains("replaced by numbers"));
+    }
+}
