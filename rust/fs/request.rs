@@ -14,7 +14,11 @@ use crate::{
     bindings,
     dm::{Deferred, Status},
 };
-use core::{mem::MaybeUninit, ptr::NonNull};
+use core::{
+    mem::MaybeUninit,
+    ptr::NonNull,
+    sync::atomic::{AtomicIsize, AtomicU32, Ordering},
+};
 use kernel::{
     ffi::{c_int, c_long},
     prelude::*,
@@ -55,7 +59,9 @@ pub(crate) struct ByteRange {
 /// # Invariants
 ///
 /// - `lane` outlives the request.
-/// - The file system uses `kiocb` only while it has the bio.
+/// - While a transfer goes on by itself, `users` counts who may still use the request: the
+///   call that began it, which looks at the `kiocb` until it returns, and the file system,
+///   until it has ended the transfer. Whoever is the last has the bio.
 #[repr(C)]
 pub(crate) struct Request {
     kiocb: MaybeUninit<bindings::kiocb>,
@@ -67,6 +73,9 @@ pub(crate) struct Request {
     done: u32,
     /// Whether the page cache is to be left alone.
     direct: bool,
+    users: AtomicU32,
+    /// What [`Request::completed`] was told.
+    result: AtomicIsize,
 }
 
 // SAFETY: a lane may be used from any thread, and nothing else is shared.
@@ -95,6 +104,8 @@ impl Request {
             range,
             done: 0,
             direct: lane.direct(),
+            users: AtomicU32::new(0),
+            result: AtomicIsize::new(0),
         }
     }
 
@@ -127,8 +138,8 @@ impl Request {
         let _ = bio.into_raw();
     }
 
-    /// Has the file system move what is left. [`None`] where it does so by itself, and
-    /// calls [`Request::completed`] in the end: the bio is no longer ours then.
+    /// Has the file system move what is left. [`None`] where it goes on by itself, and
+    /// [`Request::completed`] has the bio: it is no longer ours then.
     fn begin(bio: &mut Deferred<Self>) -> Option<c_long> {
         let raw = bio.as_raw();
         let request = bio.data();
@@ -140,31 +151,32 @@ impl Request {
             Job::Write { durable: false } => (true, bindings::IOCB_WRITE),
             _ => (false, 0),
         };
-        if request.direct {
+        let (direct, done) = (request.direct, request.done);
+        if direct {
             flags |= bindings::IOCB_DIRECT;
         }
+        // INVARIANT: this call and the file system.
+        *request.users.get_mut() = 2;
         let kiocb = request.kiocb.write(bindings::kiocb {
             ki_filp: file,
             ki_pos: request.range.start,
             // Without it, the file system returns when all is done.
-            ki_complete: if request.direct {
-                Some(Self::completed)
-            } else {
-                None
-            },
+            ki_complete: if direct { Some(Self::completed) } else { None },
             ki_flags: flags,
             // SAFETY: a valid bio.
             ki_ioprio: unsafe { (*raw).bi_ioprio },
             ..pin_init::zeroed()
         });
         let kiocb: *mut bindings::kiocb = kiocb;
+        // Not borrowed any more from here on: `completed` may be at it.
+        let request: *const Self = bio.data_ptr();
 
         let mut iter = bindings::iov_iter::default();
         // CAST: `u32` is never wider than `usize` in the kernel.
-        let done = request.done as usize;
+        let done = done as usize;
         // SAFETY: a valid bio, of which `done` bytes are less than it has.
         unsafe { bindings::dm_loop_bio_iter(raw, write, done, &mut iter) };
-        if write && lane.direct() && !request.direct {
+        if write && lane.direct() && !direct {
             // This reads a whole block before it writes a part of it: what direct I/O
             // is still writing to the rest must have landed. Only this thread begins it.
             lane.file().wait_for_direct_io();
@@ -175,8 +187,8 @@ impl Request {
             unsafe { bindings::dm_loop_kiocb_start_write(kiocb) };
             operations.write_iter.map(|write_iter| {
                 // SAFETY: whoever made the lane has checked that the file can be
-                // written, if there are writes at all; the kiocb stays until the file
-                // system is done with it.
+                // written, if there are writes at all; by the type invariant the kiocb
+                // stays until this has returned, and the file system has ended it.
                 unsafe { write_iter(kiocb, &mut iter) }
             })
         } else {
@@ -186,15 +198,34 @@ impl Request {
             })
         };
         // CAST: both are `long`.
-        let result = result.map_or(-(bindings::EIO as c_long), |result| result as c_long);
+        let mut result = result.map_or(-(bindings::EIO as c_long), |result| result as c_long);
         if result == -(bindings::EIOCBQUEUED as c_long) {
-            return None;
+            // SAFETY: by the type invariant this call is one of the users.
+            result = unsafe { Self::leave(request) }?;
         }
         if write {
-            // SAFETY: begun above, and the file system has not taken the kiocb over.
+            // SAFETY: begun above, and nobody else will end it.
             unsafe { bindings::dm_loop_kiocb_end_write(kiocb) };
         }
         Some(result)
+    }
+
+    /// Ends the part of one user in a transfer that goes on by itself. The result of the
+    /// transfer, if it was the last: the bio is the caller's then, otherwise the request
+    /// may be gone.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be one of the users.
+    unsafe fn leave(request: *const Self) -> Option<c_long> {
+        // SAFETY: the request stays while it has a user.
+        let users = unsafe { &(*request).users };
+        // Release and acquire: the last one sees what the other has done.
+        if users.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return None;
+        }
+        // SAFETY: the last one has the request.
+        Some(unsafe { &(*request).result }.load(Ordering::Relaxed))
     }
 
     /// The `ki_complete` of asynchronous I/O. In any context.
@@ -206,7 +237,14 @@ impl Request {
     unsafe extern "C" fn completed(kiocb: *mut bindings::kiocb, result: c_long) {
         // `kiocb` is the first field.
         let request: *mut Self = kiocb.cast();
-        // SAFETY: a request lives in the memory of a bio, which is still ours.
+        // SAFETY: the request stays while the file system is one of its users.
+        unsafe { &(*request).result }.store(result, Ordering::Relaxed);
+        // SAFETY: as above.
+        let Some(result) = (unsafe { Self::leave(request) }) else {
+            // The call that began it is still under way, and goes on with the bio.
+            return;
+        };
+        // SAFETY: the last user has the request.
         let write = unsafe { (*request).job } != Job::Read;
         if write {
             // SAFETY: begun by `begin`, which did not end it.
@@ -217,7 +255,8 @@ impl Request {
         let Some(raw) = NonNull::new(raw) else {
             return;
         };
-        // SAFETY: `transfer` made the bio a pointer when it left it to the file system.
+        // SAFETY: `transfer` makes the bio a pointer, and touches it no more, when the
+        // call was not the last user.
         let mut bio = unsafe { Deferred::<Self>::from_raw(raw) };
         match bio.data().advance(result) {
             Next::End(status) => Self::end(bio, status),
