@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads for this module: device-mapper, path lookup and file
+ * What bindgen reads for this module: device-mapper, path lookup, file system and file
  * attributes, which `kernel::bindings` lacks, and the wrappers of helpers.c.
  */
 #include <linux/device-mapper.h>
 #include <linux/falloc.h>
 #include <linux/fileattr.h>
 #include <linux/namei.h>
+#include <linux/statfs.h>
 
 #include "helpers.h"
 

@@ -40,7 +40,7 @@ pub(crate) use self::{
     file::{BackingFile, OpenError},
     file_io::{FileIo, PerBio},
     request::{ByteRange, Job},
-    seat::{Mapped, Seat, User},
+    seat::{Caching, Mapped, Seat, User},
     share::Share,
     worker::Workqueue,
 };

@@ -106,7 +106,10 @@ impl Claim {
         let layout = Layout::new(file, kind)?;
         // f2fs has moved blocks: they must have landed, and be found after a crash.
         file.sync()?;
-        drop_page_cache(file)?;
+        drop_page_cache(file).map_err(|error| match error {
+            EBUSY => ClaimError::Busy,
+            error => ClaimError::Failed(error),
+        })?;
 
         let locked = file.inode().lock();
         let after = file.stat()?;
@@ -150,6 +153,12 @@ fn check_kind(file: &BackingFile) -> Result<&'static FsKind, ClaimError> {
     for (flag, refusal) in flags {
         if inode.has_flags(flag) {
             return Err(refusal.into());
+        }
+    }
+    if kind.spans {
+        let size = file.fs_size()?;
+        if inode.device().is_none_or(|device| device.len() < size) {
+            return Err(Refusal::FsRefused.into());
         }
     }
     if kind.cow && !file.has_nocow()? {

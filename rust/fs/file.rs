@@ -97,17 +97,40 @@ impl BackingFile {
         } else {
             flags::O_RDONLY
         };
+        // SAFETY: the path is held by `path`, and leads to a regular file.
+        unsafe { Self::open_path(&path.0, access) }.map_err(OpenError::Failed)
+    }
+
+    /// Opens the same file for reading once more. Errors of writeback are told to each
+    /// opener of a file, once. Process context, may sleep.
+    pub(crate) fn reopen(&self) -> Result<Self> {
+        // SAFETY: the path of an open file never changes, and by the type invariant leads
+        // to a regular file.
+        unsafe { Self::open_path(self.path_ptr(), flags::O_RDONLY) }
+    }
+
+    /// Opens `path`.
+    ///
+    /// # Safety
+    ///
+    /// `path` must be held, and lead to a regular file.
+    unsafe fn open_path(path: *const bindings::path, access: u32) -> Result<Self> {
         // CAST: file flags are a few bits.
         let access = (access | flags::O_LARGEFILE) as i32;
-        // SAFETY: the path is held by `path`; the empty name opens just that.
-        let raw = unsafe { bindings::file_open_root(&path.0, c"".as_char_ptr(), access, 0) };
-        let raw = from_err_ptr(raw).map_err(OpenError::Failed)?;
-        let raw = NonNull::new(raw).ok_or(OpenError::Failed(ENOENT))?;
+        // SAFETY: required of the caller; the empty name opens just that.
+        let raw = unsafe { bindings::file_open_root(path, c"".as_char_ptr(), access, 0) };
+        let raw = NonNull::new(from_err_ptr(raw)?).ok_or(ENOENT)?;
         // SAFETY: `file_open_root` returned a reference to the file, which is ours. No
         // process has it in its table of files, so there are no `fdget_pos` calls.
         let file = unsafe { ARef::from_raw(raw.cast()) };
-        // INVARIANT: the inode is the one that was looked at above.
+        // INVARIANT: required of the caller.
         Ok(Self(file))
+    }
+
+    /// Where the file was opened.
+    fn path_ptr(&self) -> *const bindings::path {
+        // SAFETY: an open file.
+        unsafe { &raw const (*self.as_raw()).__bindgen_anon_1.f_path }
     }
 
     /// The C file.
@@ -139,10 +162,9 @@ impl BackingFile {
     /// [`None`] where it does not fit. Does not sleep.
     pub(crate) fn path(&self, buffer: &mut [u8]) -> Option<(usize, usize)> {
         let len = i32::try_from(buffer.len()).ok().filter(|&len| len > 0)?;
-        // SAFETY: the path of an open file never changes.
-        let path = unsafe { &(*self.as_raw()).__bindgen_anon_1.f_path };
-        // SAFETY: a valid path, and a buffer of `len` bytes.
-        let text = unsafe { bindings::d_path(path, buffer.as_mut_ptr().cast(), len) };
+        let buffer_start = buffer.as_mut_ptr().cast();
+        // SAFETY: the path of an open file never changes; a buffer of `len` bytes.
+        let text = unsafe { bindings::d_path(self.path_ptr(), buffer_start, len) };
         let text = from_err_ptr(text).ok()?;
         let start = text.addr().checked_sub(buffer.as_ptr().addr())?;
         let len = buffer.get(start..)?.iter().position(|&byte| byte == 0)?;
@@ -153,18 +175,25 @@ impl BackingFile {
     pub(super) fn stat(&self) -> Result<Stat> {
         let mut stat = bindings::kstat::default();
         let mask = bindings::STATX_CTIME | bindings::STATX_BLOCKS | bindings::STATX_DIOALIGN;
-        // SAFETY: the path of an open file never changes.
-        let path = unsafe { &(*self.as_raw()).__bindgen_anon_1.f_path };
-        // SAFETY: a valid path, and room for the answer.
-        to_result(unsafe {
-            bindings::vfs_getattr(path, &mut stat, mask, bindings::AT_STATX_SYNC_AS_STAT)
-        })?;
+        let sync = bindings::AT_STATX_SYNC_AS_STAT;
+        // SAFETY: the path of an open file never changes; there is room for the answer.
+        to_result(unsafe { bindings::vfs_getattr(self.path_ptr(), &mut stat, mask, sync) })?;
         Ok(Stat {
             changed: (stat.ctime.tv_sec, stat.ctime.tv_nsec),
             allocated: stat.blocks.saturating_mul(512),
             direct_io_alignment: (stat.result_mask & bindings::STATX_DIOALIGN != 0)
                 .then_some(stat.dio_offset_align),
         })
+    }
+
+    /// The size of the file system. May sleep.
+    pub(super) fn fs_size(&self) -> Result<SectorCount> {
+        let mut stat: bindings::kstatfs = pin_init::zeroed();
+        // SAFETY: the path of an open file never changes; there is room for the answer.
+        to_result(unsafe { bindings::vfs_statfs(self.path_ptr(), &mut stat) })?;
+        let block = u64::try_from(stat.f_bsize)?;
+        let bytes = stat.f_blocks.checked_mul(block).ok_or(EOVERFLOW)?;
+        Ok(SectorCount::from_bytes_floor(bytes))
     }
 
     /// Whether the file has the attribute that `chattr +C` gives: never copied on
@@ -244,10 +273,10 @@ impl BackingFile {
         unsafe { &*(*self.as_raw()).f_op }
     }
 
-    /// Waits for direct I/O on the file to end. May sleep.
+    /// Waits for direct I/O on the file to end. May sleep; locks the inode, so that none
+    /// begins meanwhile.
     pub(super) fn wait_for_direct_io(&self) {
-        // SAFETY: a valid inode.
-        unsafe { bindings::inode_dio_wait(self.inode().as_raw()) };
+        self.inode().lock().wait_for_direct_io();
     }
 
     /// Whether it is a swap file, or block-mapped.

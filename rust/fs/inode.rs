@@ -119,7 +119,7 @@ impl Inode {
     ///
     /// # Errors
     ///
-    /// `EBUSY` where a page is dirty, or somebody uses it at the moment.
+    /// `EBUSY` where a page is dirty, or the file system will not let go of it.
     pub(super) fn drop_page_cache(&self) -> Result {
         // SAFETY: the mapping lives as long as its inode.
         to_result(unsafe { bindings::invalidate_inode_pages2(self.mapping()) })
@@ -145,10 +145,15 @@ impl Inode {
 }
 
 impl InodeGuard<'_> {
+    /// Waits for direct I/O on the file to end.
+    pub(super) fn wait_for_direct_io(&self) {
+        // SAFETY: a valid inode; the lock keeps new direct I/O away.
+        unsafe { bindings::inode_dio_wait(self.0.as_raw()) };
+    }
+
     /// Waits for direct I/O on the file to end, and writes its dirty pages.
     pub(super) fn quiesce(&self) -> Result {
-        // SAFETY: a valid inode; the lock keeps new direct writes away.
-        unsafe { bindings::inode_dio_wait(self.0.as_raw()) };
+        self.wait_for_direct_io();
         // SAFETY: the mapping lives as long as its inode.
         to_result(unsafe { bindings::filemap_write_and_wait_range(self.0.mapping(), 0, i64::MAX) })
     }

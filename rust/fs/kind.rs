@@ -26,22 +26,36 @@ pub(crate) struct FsKind {
     pub(crate) pin: Pin,
     /// Whether files are copied on write unless they have the attribute against it.
     pub(crate) cow: bool,
+    /// Whether it may lie on several devices, and then does not say on which of them a
+    /// block is.
+    pub(crate) spans: bool,
 }
 
 /// The proven file systems. The ext4 driver serves ext2 and ext3 as well.
 static PROVEN: [FsKind; 7] = [
-    FsKind::new(c"ext4", Pin::Flag, false),
-    FsKind::new(c"xfs", Pin::Flag, false),
-    FsKind::new(c"btrfs", Pin::Activate, true),
-    FsKind::new(c"f2fs", Pin::ActivateTwice, false),
-    FsKind::new(c"vfat", Pin::Flag, false),
-    FsKind::new(c"ext3", Pin::Flag, false),
-    FsKind::new(c"ext2", Pin::Flag, false),
+    FsKind::new(c"ext4", Pin::Flag),
+    FsKind::new(c"xfs", Pin::Flag),
+    FsKind {
+        cow: true,
+        ..FsKind::new(c"btrfs", Pin::Activate)
+    },
+    FsKind {
+        spans: true,
+        ..FsKind::new(c"f2fs", Pin::ActivateTwice)
+    },
+    FsKind::new(c"vfat", Pin::Flag),
+    FsKind::new(c"ext3", Pin::Flag),
+    FsKind::new(c"ext2", Pin::Flag),
 ];
 
 impl FsKind {
-    const fn new(name: &'static CStr, pin: Pin, cow: bool) -> Self {
-        Self { name, pin, cow }
+    const fn new(name: &'static CStr, pin: Pin) -> Self {
+        Self {
+            name,
+            pin,
+            cow: false,
+            spans: false,
+        }
     }
 
     /// What is known of the file system type `name`, if it is a proven one.

@@ -63,7 +63,18 @@ pub(crate) enum Mapped {
     /// To the blocks on disk.
     Blocks,
     /// Through the file system.
-    File,
+    File(Caching),
+}
+
+/// What goes through the page cache of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caching {
+    /// Nothing.
+    None,
+    /// What direct I/O does not allow.
+    Some,
+    /// Everything.
+    All,
 }
 
 /// What one target does with a file.
@@ -79,6 +90,8 @@ pub(crate) struct User {
     pub(crate) end: Sector,
     /// Whether it writes.
     pub(crate) writable: bool,
+    /// log2 of the sectors that the page cache writes back at least.
+    pub(crate) page_shift: u32,
 }
 
 /// A place among the users of a file.
@@ -99,12 +112,31 @@ pub(super) fn init() {
 }
 
 impl User {
-    /// Whether this and `other` would see each other's writes, on different devices.
+    /// Whether this and `other`, on different devices, would see each other's writes, or
+    /// undo them.
     fn conflicts(&self, other: &Self) -> bool {
         self.device != other.device
             && (self.writable || other.writable)
-            && self.start < other.end
-            && other.start < self.end
+            && (self.meets(other, 0) || self.mixes(other) && self.meets(other, self.page_shift))
+    }
+
+    /// Whether some sectors of both are in one unit of `1 << shift` sectors.
+    fn meets(&self, other: &Self, shift: u32) -> bool {
+        let unit = |sector: u64| sector.checked_shr(shift).unwrap_or(0);
+        let first = |user: &Self| unit(user.start.get());
+        let last = |user: &Self| unit(user.end.get().saturating_sub(1));
+        first(self) <= last(other) && first(other) <= last(self)
+    }
+
+    /// Whether one goes through the page cache where the other may not. A page that the
+    /// first writes back holds what the second has meanwhile replaced on disk.
+    fn mixes(&self, other: &Self) -> bool {
+        !matches!(
+            (self.mapped, other.mapped),
+            (Mapped::File(Caching::None), Mapped::File(Caching::None))
+                | (Mapped::File(Caching::All), Mapped::File(Caching::All))
+                | (Mapped::Blocks, Mapped::Blocks)
+        )
     }
 }
 
@@ -191,8 +223,8 @@ impl Slot {
         let State { claim, users } = &mut *state;
         for other in users.iter() {
             match (user.mapped, other.mapped) {
-                (Mapped::Blocks, Mapped::File) => return Err(ClaimError::FileMapped),
-                (Mapped::File, Mapped::Blocks) => return Err(ClaimError::Busy),
+                (Mapped::Blocks, Mapped::File(_)) => return Err(ClaimError::FileMapped),
+                (Mapped::File(_), Mapped::Blocks) => return Err(ClaimError::Busy),
                 _ if user.conflicts(other) => return Err(ClaimError::Busy),
                 _ => {}
             }
@@ -200,8 +232,8 @@ impl Slot {
         // Before the claim, so that nothing is left to undo.
         users.reserve(1, GFP_KERNEL).map_err(Error::from)?;
         match (user.mapped, &mut *claim) {
-            (Mapped::File, _) if file.is_swapfile() => return Err(ClaimError::Busy),
-            (Mapped::File, _) => {}
+            (Mapped::File(_), _) if file.is_swapfile() => return Err(ClaimError::Busy),
+            (Mapped::File(_), _) => {}
             (Mapped::Blocks, Some(claim)) => show(claim),
             (Mapped::Blocks, None) => show(claim.insert(Claim::new(file)?)),
         }

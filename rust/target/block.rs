@@ -38,6 +38,7 @@ impl Block {
             start: window.start(),
             end: window.end().ok_or(ClaimError::Failed(EOVERFLOW))?,
             writable,
+            page_shift: 0,
         };
         let share = Share::new(file, user)?;
         if target.is_on(share.device()) {

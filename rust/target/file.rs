@@ -8,9 +8,9 @@ use super::{
     window::Window,
 };
 use crate::{
-    block::{QueueLimits, Sector},
+    block::{QueueLimits, Sector, SECTOR_SHIFT},
     dm::{Bio, BioKinds, Constructor, MapResult, Op, StatusWriter, Target},
-    fs::{BackingFile, ByteRange, ClaimError, FileIo, Job, Mapped, PerBio, Seat, User},
+    fs::{BackingFile, ByteRange, Caching, ClaimError, FileIo, Job, Mapped, PerBio, Seat, User},
 };
 use core::fmt::{self, Write};
 use kernel::{page::PAGE_SIZE, prelude::*};
@@ -20,6 +20,9 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 /// The fields are dropped in this order.
 pub(super) struct File {
     io: Pin<KBox<FileIo>>,
+    /// Opened once more for [`File::postsuspend`]: what has failed by then, the next flush
+    /// must be told of all the same.
+    reopened: BackingFile,
     _seat: Seat,
     /// Which part.
     window: Window,
@@ -51,18 +54,6 @@ impl File {
         if !file.can_transfer(writable) {
             return Err(Refusal::Unusable);
         }
-        let seat = Seat::take(
-            file.clone(),
-            User {
-                device: target.mapped_device(),
-                mapped: Mapped::File,
-                start: window.start(),
-                end: window.end().ok_or(ClaimError::Failed(EOVERFLOW))?,
-                writable,
-            },
-            |_| {},
-        )?;
-
         let alignment = match features.io {
             Some(IoMode::Buffered) => None,
             Some(IoMode::Direct) => Some(file.direct_io_alignment()?.ok_or(Refusal::NoDirectIo)?),
@@ -74,6 +65,23 @@ impl File {
             return Err(Refusal::NoDirectIo);
         }
         let granularity = file.block_size();
+        let blocks = block_sizes(target, &window, alignment, granularity);
+        let caching = match alignment {
+            None => Caching::All,
+            Some(alignment) if alignment <= blocks.0 => Caching::None,
+            Some(_) => Caching::Some,
+        };
+        let page = granularity.max(PAGE_SIZE as u32).checked_ilog2();
+        let user = User {
+            device: target.mapped_device(),
+            mapped: Mapped::File(caching),
+            start: window.start(),
+            end: window.end().ok_or(ClaimError::Failed(EOVERFLOW))?,
+            writable,
+            page_shift: page.unwrap_or(0).saturating_sub(SECTOR_SHIFT),
+        };
+        let seat = Seat::take(file.clone(), user, |_| {})?;
+
         let fallocate = writable && file.has_fallocate();
         let kinds = BioKinds {
             flush: file.has_fsync(),
@@ -83,10 +91,11 @@ impl File {
         };
         target.do_bios_with::<PerBio>(kinds);
         Ok(Self {
+            reopened: file.reopen()?,
             io: KBox::pin_init(FileIo::new(file, alignment.is_some()), GFP_KERNEL)
                 .map_err(ClaimError::from)?,
             _seat: seat,
-            blocks: block_sizes(target, &window, alignment, granularity),
+            blocks,
             window,
             writable,
             reason,
@@ -157,7 +166,7 @@ impl File {
         if target.noflush_suspending() || !self.kinds.flush {
             return;
         }
-        if let Err(error) = self.file().sync_data() {
+        if let Err(error) = self.reopened.sync_data() {
             pr_err!("cannot sync a suspended device ({:?})\n", error);
         }
     }

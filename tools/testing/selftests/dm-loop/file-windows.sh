@@ -47,9 +47,31 @@ windows() {
     remove w0 w1 w2 w3 w4
 }
 
+# A block of which one device knows what the page cache holds, and another what the disk
+# does, would lose writes of the second.
+neighbours() {
+    local mode busy="Backing file is in use"
+    file_make sparse "$FILE" "$SIZE"
+    for mode in direct buffered; do
+        loop_create left "$FILE" 0 1 "${mode}_io"
+        loop_create right "$FILE" 512 1 "${mode}_io"
+        remove right
+        case $mode in
+        direct) loop_refused EBUSY "$busy" "$FILE" 512 1 buffered_io ;;
+        buffered) loop_refused EBUSY "$busy" "$FILE" 512 1 direct_io ;;
+        esac
+        # The next block is another matter, and so is who only reads.
+        loop_create right "$FILE" 4096 1 buffered_io
+        remove left right
+    done
+    loop_create --readonly left "$FILE" 0 1 direct_io
+    loop_create --readonly right "$FILE" 512 1 buffered_io
+    remove left right
+}
+
 # On real disks these are multiples of what direct I/O wants, and these are not.
 HOSTS_HERE=(ext4 xfs btrfs-cow f2fs tmpfs overlay nfs)
-plan $((${#HOSTS_HERE[@]} * 2))
+plan $((${#HOSTS_HERE[@]} * 2 + 1))
 for host in "${HOSTS_HERE[@]}"; do
     host_begin "$host"
     FILE=$FOLDER/file
@@ -57,5 +79,6 @@ for host in "${HOSTS_HERE[@]}"; do
     for mode in $(modes_of "$host"); do
         check "$host, $kind, $mode: five windows" windows "$kind" "$mode" "$(reason_for "$host" "$kind")"
     done
+    [ "$host" != ext4 ] || check "$host: a block shared by neighbours" neighbours
     host_end
 done

@@ -65,12 +65,15 @@ fallocated_and_read() {
     not_block_mapped "file has unwritten extents" "$FILE"
     exec {open}<&-
     python3 -c 'import mmap, sys
-m = mmap.mmap(open(sys.argv[1], "rb").fileno(), 0, prot=mmap.PROT_READ)
+with open(sys.argv[1], "rb") as file:
+    m = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
 print(sum(m[i] for i in range(0, len(m), 4096)), flush=True)
-sys.stdin.read()' "$FILE" < <(sleep 2) &
-    sleep 1
+sys.stdin.read()' "$FILE" < <(until [ -e "$WORK/enough" ]; do sleep 0.1; done) >"$WORK/mapped" &
+    wait_until [ -s "$WORK/mapped" ]
     not_block_mapped "file has unwritten extents" "$FILE"
+    touch "$WORK/enough"
     wait
+    rm "$WORK/enough" "$WORK/mapped"
 }
 
 # On f2fs the claim itself gives such blocks their place, and their zeros.
@@ -123,6 +126,21 @@ in_a_snapshot() {
     btrfs -q subvolume delete -c "$MNT/snapshot" "$MNT/volume"
 }
 
+# Its addresses do not tell on which.
+f2fs_on_two_disks() {
+    local part
+    for part in 0 1; do
+        dmsetup create "part$part" --table "0 $((256 << 11)) linear $(disk 0) $((part * (256 << 11)))"
+        is_block "part$part"
+    done
+    mkfs.f2fs -qf -c /dev/mapper/part1 /dev/mapper/part0
+    mount -t f2fs /dev/mapper/part0 "$MNT"
+    make_file "$FILE" "$SIZE"
+    not_block_mapped "file system refused" "$FILE"
+    umount "$MNT"
+    remove part0 part1
+}
+
 # The file system itself may write the last block when the file is made longer.
 inside_the_last_block() {
     make_file "$FILE" $((SIZE + 512))
@@ -136,7 +154,7 @@ inside_the_last_block() {
 }
 
 refusals_begin
-plan 25
+plan 26
 on ext4 sparse fallocated fallocated_and_read inside_the_last_block
 on ext4-1k sparse fallocated fallocated_and_read inside_the_last_block
 on ext2 sparse inside_the_last_block
@@ -144,3 +162,4 @@ on xfs sparse fallocated fallocated_and_read reflinked_on_xfs inside_the_last_bl
 on btrfs sparse fallocated fallocated_and_read reflinked_on_btrfs in_a_snapshot inside_the_last_block
 on btrfs-cow copied_on_write
 on f2fs sparse fallocated_is_mapped inside_the_last_block
+check "f2fs: on two disks" f2fs_on_two_disks
