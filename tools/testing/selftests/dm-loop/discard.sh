@@ -21,13 +21,17 @@ LENGTH=$((128 * 1024 + 1536))
 # clear_range LETTERS OPTION…: blkdiscard with OPTIONs must reach the disk in bios
 # whose kind begins with LETTERS, which cover the range exactly.
 clear_range() {
-    local letters=$1 size
+    local letters=$1 size status=0
     shift
     size=$(stat -c %s "$FILE")
     pattern write "$FILE" 0 "$size" 1
     loop_create t0 "$FILE" 512 "$(mappable_sectors "$FILE" 512)" block_mapped
-    # What the file system had still to write was written just now.
-    traced "$DISK" blkdiscard "$@" -o "$START" -l "$LENGTH" /dev/mapper/t0 >"$WORK/trace"
+    # Nothing that the file system writes by itself is to be among it. (vfat cannot be
+    # frozen, and does nothing by itself.)
+    [ "$FS_KIND" = vfat ] || fsfreeze -f "$MNT"
+    traced "$DISK" blkdiscard "$@" -o "$START" -l "$LENGTH" /dev/mapper/t0 >"$WORK/trace" || status=$?
+    [ "$FS_KIND" = vfat ] || fsfreeze -u "$MNT"
+    [ "$status" = 0 ]
     awk -v letters="$letters" 'index($1, letters) == 1 { print $2, $3 }' "$WORK/trace" |
         sectors >"$WORK/went"
     python3 -S "$HERE/layout.py" show "$FILE" |

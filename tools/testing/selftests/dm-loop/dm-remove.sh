@@ -43,6 +43,9 @@ by_force() {
     remove life
 }
 
+# Its name goes first.
+removed() { [ -z "$(list_devices)" ] && [ "$(</sys/module/dm_loop/refcnt)" = 0 ]; }
+
 # It works as long as somebody has it open, and goes with the last.
 deferred() {
     prepare
@@ -51,7 +54,7 @@ deferred() {
     pattern verify --direct "/proc/self/fd/$device" 0 "$SIZE" 2
     exec {device}<&-
     udevadm settle
-    timeout 60 sh -c 'while dmsetup info life >/dev/null 2>&1; do sleep 0.1; done'
+    wait_until removed
     holds_new_data
 }
 

@@ -67,6 +67,8 @@ removed_while_suspended() {
     make_file "$FILE" "$SIZE"
     loop_create life "$FILE" 0
     pattern write --direct /dev/mapper/life 0 "$SIZE" 2
+    # Whoever reads it while it is suspended keeps it open.
+    udevadm settle
     dmsetup suspend life
     remove life
     pattern verify "$FILE" 0 "$SIZE" 2

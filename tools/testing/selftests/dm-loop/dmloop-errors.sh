@@ -53,6 +53,9 @@ refused_by_the_kernel() {
     unclaimed "$FILE"
 }
 
+# The node goes with the device.
+removed() { [ -z "$(list_devices)" ] && [ ! -e /dev/mapper/x ]; }
+
 in_use() {
     make_file "$FILE" $((16 << 20))
     dmloop attach "$FILE" x
@@ -69,20 +72,13 @@ in_use() {
     dmloop_fails 5 "used by the device above" detach x
     remove above
     python3 -c 'import time; time.sleep(300)' </dev/mapper/x &
-    sleep 1
+    wait_until grep -qx python3 "/proc/$!/comm"
     dmloop_fails 5 "open in python3 (process $!)" detach x
     expect "" "$(dmloop detach --deferred x)"
     expect 1 "$(dmloop list -n -o AUTOCLEAR)"
     kill $!
     wait $! 2>/dev/null || true
-    for _ in {1..50}; do
-        [ -n "$(list_devices)" ] || break
-        sleep 0.1
-    done
-    expect "" "$(list_devices)"
-    # The node goes with it.
-    udevadm settle
-    [ ! -e /dev/mapper/x ]
+    wait_until removed
     dmloop attach "$FILE" x
     dmloop detach x
 }

@@ -162,11 +162,17 @@ interrupted() {
 
 # Whoever opens the file meanwhile waits for a moment, and finds and leaves what he should.
 opened() {
-    local status=0
+    local status=0 writer
     fs_make "$1"
     make_large
     begin_prepare
-    pattern write "$FILE" 100000000 65536 7
+    # It stands still until somebody is there.
+    kill -STOP "$WORKER"
+    pattern write "$FILE" 100000000 65536 7 &
+    writer=$!
+    wait_until grep -q BREAKING /proc/locks
+    kill -CONT "$WORKER"
+    wait "$writer"
     wait "$WORKER" || status=$?
     expect 5 "$status" "exit code ($(<"$WORK/said"))"
     grep -qF "another program has opened the file" "$WORK/said"

@@ -174,8 +174,9 @@ stat_counts() {
     dmloop stat x --json >"$WORK/before"
     dd if=/dev/mapper/x of=/dev/null iflag=direct bs=4096 count=7 status=none
     dd if=/dev/zero of=/dev/mapper/x oflag=direct bs=4096 count=5 status=none
-    dmloop stat x --json >"$WORK/after"
+    # It looks at what has been written to.
     udevadm settle
+    dmloop stat x --json >"$WORK/after"
     python3 - "$WORK/before" "$WORK/after" <<'PYTHON'
 import json, sys
 before, after = (json.load(open(path)) for path in sys.argv[1:])
@@ -189,25 +190,29 @@ PYTHON
     dmloop_fails 4 "there is no device nowhere" stat nowhere
     dmloop_fails 2 "--interval" stat x --interval 0
     # It ends when the device does.
-    dmloop stat x --interval 1 >/dev/null 2>"$WORK/said" &
-    sleep 1
+    dmloop stat x --interval 1 >"$WORK/lines" 2>"$WORK/said" &
+    wait_until [ -s "$WORK/lines" ]
     dmloop detach x
     wait $! || status=$?
     expect 4 "$status"
     grep -qF "the device x is gone" "$WORK/said"
 }
 
+written_once_more() { pattern write --direct /dev/mapper/x 65536 4096 2 && touch "$WORK/written"; }
+
 grow() {
+    local writer
     make_sparse "$FILE" "$SIZE"
     dmloop attach "$FILE" x -o 4096
     pattern write --direct /dev/mapper/x 0 65536 1
     # Somebody writes all the time.
-    (while pattern write --direct /dev/mapper/x 65536 4096 2; do :; done) 2>/dev/null &
+    until_enough written_once_more &
     writer=$!
+    wait_until [ -e "$WORK/written" ]
     dmloop grow x 2M
     dmloop grow x +1M
-    kill "$writer"
-    wait "$writer" 2>/dev/null || true
+    touch "$WORK/enough"
+    wait "$writer"
     expect $((3 * SIZE)) "$(blockdev --getsize64 /dev/mapper/x)"
     expect $((3 * SIZE + 4096)) "$(stat -c %s "$FILE")"
     expect "0 $((3 * SIZE / 512)) loop $FILE 4096" "$(dmsetup table x)"

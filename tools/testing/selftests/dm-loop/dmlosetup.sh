@@ -6,6 +6,17 @@
 . ./lib.sh
 . ./lib-lock.sh
 
+# detach NAME: udev may still have it open for a moment, and dmlosetup has no --retry.
+detach() {
+    local said
+    for _ in {1..300}; do
+        ! said=$(dmlosetup -d "$1" 2>&1) || return 0
+        [[ $said == *busy* ]] || break
+        sleep 0.2
+    done
+    fail "$said"
+}
+
 SIZE=$((1 << 20))
 SECTORS=$((SIZE / 512))
 FILE=$MNT/file
@@ -19,7 +30,7 @@ attach_and_detach() {
     pattern verify --direct /dev/mapper/loop0 0 "$SIZE" 1
     pattern write --direct /dev/mapper/loop0 0 "$SIZE" 2
     claimed "$FILE"
-    dmlosetup -d loop0
+    detach loop0
     [ ! -e /dev/mapper/loop0 ]
     pattern verify "$FILE" 0 "$SIZE" 2
     unclaimed "$FILE"
@@ -31,7 +42,7 @@ odd_size() {
     dmlosetup loop1 "$FILE"
     expect "0 $((SECTORS + 9)) loop $FILE 0" "$(dmsetup table loop1)"
     pattern verify /dev/mapper/loop1 0 $((SIZE + 9 * 512)) 1
-    dmlosetup -d loop1
+    detach loop1
     make_file "$FILE" 511
     fails_with "Invalid argument" dmlosetup loop1 "$FILE"
     ! dmsetup info loop1
@@ -45,7 +56,7 @@ with_offset() {
         is_block loop0
         expect "0 $(((SIZE - offset) / 512)) loop $FILE $offset" "$(dmsetup table loop0)"
         pattern verify --direct /dev/mapper/loop0 0 $((SIZE - offset)) 1 "$offset"
-        dmlosetup -d loop0
+        detach loop0
     done
     for offset in 1 511 1000 "$SIZE"; do
         fails_with "Invalid argument" dmlosetup -o "$offset" loop0 "$FILE"
@@ -71,13 +82,13 @@ other_paths() {
     for path in file ./file "$WORK/link" ../mnt/file; do
         dmlosetup loop7 "$path"
         expect "0 $SECTORS loop $FILE 0" "$(dmsetup table loop7)"
-        dmlosetup -d loop7
+        detach loop7
     done
     cd /
     # By the name of the node there is no detaching: it is a link to another name.
     dmlosetup loop7 "$FILE"
     if dmlosetup -d /dev/mapper/loop7; then fail "detached"; fi
-    dmlosetup -d loop7
+    detach loop7
 }
 
 # A file that only can be read is made a device that only can be read.
@@ -90,7 +101,7 @@ read_only() {
     status_is loop0 "block $(extent_count "$FILE") $(mountpoint -d "$MNT")"
     pattern verify --direct /dev/mapper/loop0 0 "$SIZE" 1
     fails_with "not permitted" dd if=/dev/zero of=/dev/mapper/loop0 bs=4096 count=1 oflag=direct
-    dmlosetup -d loop0
+    detach loop0
 }
 
 immutable() {
@@ -116,7 +127,7 @@ what_cannot_be_mapped() {
     exec {device}</dev/mapper/loop0
     fails_with "busy" dmlosetup -d loop0
     exec {device}<&-
-    dmlosetup -d loop0
+    detach loop0
     fails_with "No such device" dmlosetup -d loop0
     expect "" "$(list_devices)"
     unclaimed "$FILE"
@@ -128,7 +139,7 @@ sparse_file() {
     dmlosetup loop0 "$FILE"
     is_block loop0
     pattern write --direct /dev/mapper/loop0 $((SIZE / 2)) 4096 1
-    dmlosetup -d loop0
+    detach loop0
     pattern verify "$FILE" $((SIZE / 2)) 4096 1
     cmp -n $((SIZE / 2)) "$FILE" /dev/zero
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk 8G --cpus 1 --mem 256M
+# vm: --disk 8G --cpus 1 --mem 256M --timeout 3000
 #
 # A file-mapped device in little memory: a big copy into a file system on a sparse image
 # neither fills it with dirty pages nor makes the writer stand still for longer than
@@ -16,8 +16,10 @@ mkdir "$INNER"
 # copied NAME DEVICE: makes a file system, copies, and sets $NAME to what copy.py says.
 copied() {
     local figures
+    udevadm settle
     mkfs.ext4 -qF -E lazy_itable_init=1 "$2"
     mount "$2" "$INNER"
+    udevadm settle
     drop_caches
     figures=$(python3 "$HERE/copy.py" "$INNER/copy" "$COPY")
     umount "$INNER"
@@ -25,8 +27,9 @@ copied() {
     read -r "${1}_pause" "${1}_time" "${1}_dirty" <<<"$figures"
 }
 
-big_copy() {
-    local direct threshold loop loop_pause loop_time loop_dirty ours_pause ours_time ours_dirty
+# both_copied MODE: on /dev/loop, then on dm-loop.
+both_copied() {
+    local direct threshold loop
     direct=$([ "$1" = direct ] && echo on || echo off)
     file_make sparse "$FILE" "$SIZE"
     loop=$(losetup --find --show --direct-io="$direct" "$FILE")
@@ -43,9 +46,27 @@ big_copy() {
     # The kernel lets nobody dirty more than its threshold, give or take a batch.
     [ "$ours_dirty" -le $((threshold + threshold / 4)) ] ||
         fail "$ours_dirty KiB were dirty, with a threshold of $threshold"
-    [ "$ours_pause" -le $((loop_pause * 3 / 2 + 500)) ] ||
-        fail "a pause of $ours_pause ms; with /dev/loop $loop_pause ms"
-    [ "$ours_time" -le $((loop_time * 5 / 4)) ] || fail "took $ours_time ms; with /dev/loop $loop_time ms"
+}
+
+# least NAME FIGURE: keeps the least that NAME ever was.
+least() { [ "${!1:-$2}" -lt "$2" ] || printf -v "$1" %s "$2"; }
+
+# What else the machine does only ever adds to a time. So the least of several rounds
+# counts, on both sides, and there are more rounds only as long as it does not suffice.
+big_copy() {
+    # shellcheck disable=SC2034 # set by both_copied, and used by name
+    local loop_pause loop_time loop_dirty ours_pause ours_time ours_dirty round name
+    local least_loop_pause='' least_loop_time='' least_ours_pause='' least_ours_time=''
+    for round in 1 2 3 4 5; do
+        both_copied "$1"
+        for name in loop_pause loop_time ours_pause ours_time; do
+            least "least_$name" "${!name}"
+        done
+        [ "$least_ours_pause" -gt $((least_loop_pause * 3 / 2 + 500)) ] ||
+            [ "$least_ours_time" -gt $((least_loop_time * 5 / 4)) ] || return 0
+    done
+    fail "in $round rounds: a pause of $least_ours_pause ms, with /dev/loop $least_loop_pause ms;" \
+        "took $least_ours_time ms, with /dev/loop $least_loop_time ms"
 }
 
 # The page cache of the machine, before and after the device was written and read.
@@ -53,6 +74,7 @@ past_the_page_cache() {
     local before after
     file_make sparse "$FILE" $((128 << 20))
     loop_create t0 "$FILE" 0 - "$1_io"
+    udevadm settle
     drop_caches
     before=$(cached)
     dd if=/dev/urandom of=/dev/mapper/t0 bs=1M count=96 oflag=direct conv=notrunc,fsync status=none

@@ -82,10 +82,13 @@ disk_stat() { awk -v n="$2" '{ print $n }' "/sys/block/$(kernel_name "$1")/stat"
 # kernel_name DEVICE: dm-0 of /dev/mapper/x.
 kernel_name() { basename "$(realpath "$1")"; }
 
-# remove NAME…: udev may still have the device open for a moment, hence --retry.
+# remove NAME…: udev may still have the device open for a moment, hence --retry. That gives
+# up after five seconds, which a busy machine may take to begin with its events.
 remove() {
     local name
-    for name; do dmsetup remove --retry "$name"; done
+    for name; do
+        dmsetup remove --retry "$name" || { udevadm settle && dmsetup remove --retry "$name"; }
+    done
 }
 
 # without LIST: stdin without the lines that are in LIST.

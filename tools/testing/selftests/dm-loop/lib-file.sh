@@ -116,9 +116,9 @@ host_begin() {
 # host_end: everything is away, and sound.
 host_end() {
     case $HOST in
-    tmpfs | fscrypt) umount "$MNT" ;;
-    overlay) umount "$FOLDER" && fs_end ;;
-    nfs) umount "$FOLDER" && nfs_end && fs_end ;;
+    tmpfs | fscrypt) unmount "$MNT" ;;
+    overlay) unmount "$FOLDER" && fs_end ;;
+    nfs) unmount "$FOLDER" && nfs_end && fs_end ;;
     9p) rm -rf --one-file-system "$FOLDER" ;;
     *) fs_end ;;
     esac

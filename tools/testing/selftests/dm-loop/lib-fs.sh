@@ -65,11 +65,22 @@ fs_check() {
     esac
 }
 
+# unmount FOLDER: udev, a loop device that ends with its last user, or an export may hold
+# it for a moment longer. Who wants to know that nobody does calls umount.
+unmount() {
+    for _ in {1..300}; do
+        ! umount "$1" 2>"$WORK/umount" || return 0
+        sleep 0.2
+    done
+    cat "$WORK/umount"
+    return 1
+}
+
 # fs_end: unmounts what fs_make put at $MNT, and makes sure that it is sound.
 fs_end() {
     local device
     device=$(findmnt -nro SOURCE "$MNT")
-    umount "$MNT"
+    unmount "$MNT"
     fs_check "$FS_KIND" "$device" >"$WORK/fsck" 2>&1 || {
         comment <"$WORK/fsck"
         return 1

@@ -82,7 +82,7 @@ release() {
     python3 - "$HELD_FILE" <<'PYTHON'
 import fcntl, os, sys, time
 fd = os.open(sys.argv[1], os.O_RDONLY)
-for _ in range(100):
+for _ in range(600):
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         break

@@ -106,6 +106,15 @@ fails_with() {
     grep -qF -- "$text" <<<"$said" || fail "expected '$text' from: $*: $said"
 }
 
+# wait_until COMMAND…: gives COMMAND two minutes to succeed.
+wait_until() {
+    for _ in {1..1200}; do
+        ! "$@" || return 0
+        sleep 0.1
+    done
+    fail "still not so: $*"
+}
+
 # The kernel log. kmsg_mark remembers where it ends; kmsg_since prints the messages that
 # came after that. (Read by sequence number: writing marks into it is rate-limited.)
 kmsg_records() { dd if=/dev/kmsg iflag=nonblock bs=8192 status=none 2>/dev/null || true; }

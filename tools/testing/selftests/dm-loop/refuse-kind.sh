@@ -149,7 +149,7 @@ nfs() {
         umount "$MNT"
     done
     nfs_end
-    umount "$WORK/exported"
+    unmount "$WORK/exported"
 }
 
 nfs_begin() {

@@ -162,6 +162,7 @@ no_permission() {
 running_program() {
     cp "$(command -v sleep)" "$WORK/program"
     "$WORK/program" 300 &
+    wait_until [ "/proc/$!/exe" -ef "$WORK/program" ]
     refused ETXTBSY "$CANNOT_OPEN" "0 8 loop $WORK/program 0"
     kill $!
     wait $! || true

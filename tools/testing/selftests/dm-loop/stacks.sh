@@ -111,7 +111,7 @@ snapshot_merge() {
 # merged: waits until nothing but metadata is left in the snapshot.
 merged() {
     local used metadata i
-    for i in {1..120}; do
+    for i in {1..1200}; do
         read -r used metadata <<<"$(dmsetup status origin | sed -nE 's|.* ([0-9]+)/[0-9]+ ([0-9]+)$|\1 \2|p')"
         [ "$used" != "$metadata" ] || return 0
         sleep 0.5
@@ -178,8 +178,9 @@ swap() {
     swapon "$MAPPER/secret"
     mkdir "$cgroup"
     trap 'rmdir "$cgroup"; swapoff "$MAPPER/secret"' EXIT
-    # Less than the program needs.
-    echo 8M >"$cgroup/memory.max"
+    # Less than the program needs; the rest is room for what is on its way to the disk.
+    echo 8M >"$cgroup/memory.high"
+    echo 20M >"$cgroup/memory.max"
     bash -c 'echo $$ >"$1/cgroup.procs" && exec python3 -S - "$1"' - "$cgroup" <<'PYTHON'
 import sys
 pages = 6144
