@@ -28,7 +28,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
     let sectors = file.sectors(args.offset, args.sizelimit)?;
     let control = Control::open()?;
     if args.nooverlap {
-        if let Some(device) = same_part(&control, &file, args.offset, sectors)? {
+        if let Some(device) = same_part(&control, &file, &args, sectors)? {
             return print(&format!("{}\n", device.node().display()));
         }
     }
@@ -83,14 +83,16 @@ fn table(args: &AttachArgs, file: &Backing) -> Table {
 fn same_part(
     control: &Control,
     file: &Backing,
-    offset: u64,
+    args: &AttachArgs,
     sectors: u64,
 ) -> Result<Option<Device>, Failure> {
+    let offset = args.offset;
     let end = offset.saturating_add(sectors.saturating_mul(512));
     let mut overlapping = Vec::new();
     for device in Device::on_file(Device::all(control)?, &file.data) {
         if let [target] = device.targets.as_slice() {
-            if (target.table.offset, target.len) == (offset, sectors) {
+            let stays = !device.deferred && (args.read_only || !device.read_only);
+            if stays && (target.table.offset, target.len) == (offset, sectors) {
                 return Ok(Some(device));
             }
         }
@@ -230,7 +232,6 @@ pub(crate) fn remove(control: &Control, name: &str) {
         }
         thread::sleep(Duration::from_millis(100));
     }
-    udev::remove_node(name);
 }
 
 /// What the kernel would make of a table: its state, from a device that never becomes

@@ -46,6 +46,17 @@ impl Backing {
         Ok(Self { path, data })
     }
 
+    /// The same as it is now. `file` is what was opened at its path since.
+    pub(crate) fn again(self, file: &File) -> Result<Self, Failure> {
+        let data = file
+            .metadata()
+            .map_err(|error| Failure::path(&self.path, &error))?;
+        if (data.dev(), data.ino()) != (self.data.dev(), self.data.ino()) {
+            return Err(self.busy("is another file now: run it again"));
+        }
+        Ok(Self { data, ..self })
+    }
+
     /// For messages.
     pub(crate) fn name(&self) -> String {
         printable(&self.path)

@@ -5,7 +5,7 @@
 use crate::{
     failure::{Exit, Failure},
     sys::{call, text, Header},
-    udev::Cookie,
+    udev::{self, Cookie},
 };
 use rustix::{
     fd::AsFd,
@@ -169,10 +169,16 @@ impl Control {
         self.with_cookie(command::DEV_SUSPEND, name, flags)
     }
 
-    /// Removes a device, and waits for udev.
+    /// Removes a device and its node, and waits for udev.
     pub(crate) fn remove(&self, name: &str, deferred: bool) -> io::Result<()> {
         let flags = if deferred { flag::DEFERRED_REMOVE } else { 0 };
-        self.with_cookie(command::DEV_REMOVE, name, flags)
+        let before = self.info(name);
+        self.with_cookie(command::DEV_REMOVE, name, flags)?;
+        // Deferred, it may still be there.
+        if let (Ok(before), Err(_)) = (before, self.info(name)) {
+            udev::remove_node(name, numbers(before.dev));
+        }
+        Ok(())
     }
 
     fn with_cookie(&self, command: u8, name: &str, flags: u32) -> io::Result<()> {
@@ -188,12 +194,6 @@ impl Control {
         }
         cookie.wait();
         result.map(drop)
-    }
-
-    /// Suspends a device: its I/O is complete then, and new I/O waits.
-    pub(crate) fn suspend(&self, name: &str) -> io::Result<()> {
-        self.call(command::DEV_SUSPEND, &Self::named(name, flag::SUSPEND), &[])
-            .map(drop)
     }
 
     /// The device's header: numbers, flags, how often it is open.

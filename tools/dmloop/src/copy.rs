@@ -2,7 +2,13 @@
 
 //! New files that get their name when they are complete.
 
-use crate::{failure::Failure, sys::Lease, work::Work, write_out};
+use crate::{
+    failure::{Exit, Failure},
+    printable::printable,
+    sys::Lease,
+    work::Work,
+    write_out,
+};
 use rustix::{
     fs::{
         fallocate, fchown, fgetxattr, flistxattr, fsetxattr, fstatfs, ioctl_getflags,
@@ -98,25 +104,38 @@ impl Draft {
         sync_folder(path)
     }
 
-    /// Makes it the file `path` in place of the one there is, unless `wanted` says that
-    /// somebody has found the way to that meanwhile.
-    fn replace(mut self, path: &Path, wanted: impl Fn() -> bool) -> Result<()> {
+    /// Makes it the file `path` in place of `old`, which must be its only name, unless
+    /// `wanted` says that somebody has found the way to that meanwhile.
+    fn replace(mut self, path: &Path, old: &File, wanted: impl Fn() -> bool) -> Result<()> {
         self.give_name()?;
         renameat_with(CWD, &self.name, CWD, path, RenameFlags::EXCHANGE)?;
-        if wanted() {
+        // Now the working name is that of what was replaced.
+        let is_old = names(&self.name, old) && old.metadata().is_ok_and(|data| data.nlink() == 1);
+        if !is_old || wanted() {
             renameat_with(CWD, &self.name, CWD, path, RenameFlags::EXCHANGE)?;
-            return Err(Errno::TXTBSY);
+            return Err(if is_old { Errno::TXTBSY } else { Errno::STALE });
         }
-        // From here on the working name is that of the old file, which goes.
+        self.named = false;
+        let _ = fs::remove_file(&self.name);
         sync_folder(path)
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        if self.named {
+        // Whatever else has that name is not ours.
+        if self.named && names(&self.name, &self.file) {
             let _ = fs::remove_file(&self.name);
         }
+    }
+}
+
+/// Whether `path` is a name of `file`.
+fn names(path: &Path, file: &File) -> bool {
+    let identity = |data: fs::Metadata| (data.dev(), data.ino());
+    match (fs::symlink_metadata(path), file.metadata()) {
+        (Ok(named), Ok(data)) => identity(named) == identity(data),
+        _ => false,
     }
 }
 
@@ -150,22 +169,33 @@ pub(crate) fn replace(
     work: &Work,
 ) -> std::result::Result<(), Failure> {
     let failed = |errno: Errno| Failure::path(path, &errno.into());
-    let data = file
-        .metadata()
-        .map_err(|error| Failure::path(path, &error))?;
+    let metadata = || file.metadata().map_err(|error| Failure::path(path, &error));
+    let before = metadata()?;
     let draft = Draft::new(path).map_err(failed)?;
     draft.reserve(size).map_err(failed)?;
     write_out::copy(file, &draft.file, path, size, lease, work)?;
-    dress(file, &data, &draft.file).map_err(failed)?;
+    dress(file, &before, &metadata()?, &draft.file).map_err(failed)?;
+    draft
+        .file
+        .sync_all()
+        .map_err(|error| Failure::path(path, &error))?;
     work.may_go_on(Some(lease))?;
-    match draft.replace(path, || lease.is_wanted()) {
+    match draft.replace(path, file, || lease.is_wanted()) {
         Err(Errno::TXTBSY) => work.may_go_on(Some(lease)),
+        Err(Errno::STALE) => Err(Failure::new(
+            Exit::Busy,
+            format!(
+                "{} is another file now, or has another name too: both are as they were",
+                printable(path)
+            ),
+        )),
         result => result.map_err(failed),
     }
 }
 
-/// Gives `new` the owner, the rights, the attributes and the times of `old`.
-fn dress(old: &File, data: &fs::Metadata, new: &File) -> Result<()> {
+/// Gives `new` the owner, the rights, the attributes and the times of `old`: as they are in
+/// `data` now, but when it was last read before it was copied.
+fn dress(old: &File, before: &fs::Metadata, data: &fs::Metadata, new: &File) -> Result<()> {
     fchown(
         new,
         Some(Uid::from_raw(data.uid())),
@@ -187,7 +217,7 @@ fn dress(old: &File, data: &fs::Metadata, new: &File) -> Result<()> {
         fsetxattr(new, name, &value[..len], XattrFlags::empty())?;
     }
     let times = fs::FileTimes::new();
-    let times = data
+    let times = before
         .accessed()
         .map_or(times, |time| times.set_accessed(time));
     let times = data
@@ -231,16 +261,29 @@ mod tests {
             let draft = Draft::new(&path).unwrap();
             let place = format!("/proc/self/fd/{}", draft.file.as_raw_fd());
             fs::write(place, b"contents").unwrap();
-            dress(&file, &old, &draft.file).unwrap();
+            dress(&file, &old, &old, &draft.file).unwrap();
             draft
         };
         let draft = drafted();
         // Somebody came: all is as it was.
-        assert_eq!(draft.replace(&path, || true), Err(Errno::TXTBSY));
+        assert_eq!(draft.replace(&path, &file, || true), Err(Errno::TXTBSY));
         assert_eq!(fs::metadata(&path).unwrap().ino(), old.ino());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        // Another name has come: neither goes.
+        let other = folder.join("other");
+        fs::hard_link(&path, &other).unwrap();
+        assert_eq!(drafted().replace(&path, &file, || false), Err(Errno::STALE));
+        fs::remove_file(&other).unwrap();
+        // Another file has come in its place.
         let draft = drafted();
-        draft.replace(&path, || false).unwrap();
+        fs::rename(&path, &other).unwrap();
+        fs::write(&path, b"new").unwrap();
+        assert_eq!(draft.replace(&path, &file, || false), Err(Errno::STALE));
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        fs::rename(&other, &path).unwrap();
+        let draft = drafted();
+        draft.replace(&path, &file, || false).unwrap();
         let new = fs::metadata(&path).unwrap();
         assert_ne!(new.ino(), old.ino());
         assert_eq!(

@@ -7,7 +7,7 @@ use crate::{
     control::{flag, Control},
     device::Device,
     failure::{Exit, Failure},
-    interrupt, note, partscan, udev, users,
+    interrupt, note, partscan, users,
 };
 use rustix::io::Errno;
 use std::{thread, time::Duration};
@@ -110,13 +110,7 @@ fn remove(control: &Control, name: &str, deferred: bool) -> Result<(), Errno> {
                 tries += 1;
                 thread::sleep(PAUSE);
             }
-            result => {
-                // Deferred, it may still be there.
-                if result.is_ok() && control.info(name).is_err() {
-                    udev::remove_node(name);
-                }
-                return result;
-            }
+            result => return result,
         }
     }
 }

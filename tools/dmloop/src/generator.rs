@@ -63,6 +63,13 @@ fn write(folder: &Path, entry: &Entry, program: &str) -> io::Result<()> {
         fs::create_dir_all(&from)?;
         symlink(Path::new("..").join(&service), from.join(&service))
     };
+    // Attaching takes as long as it takes: a file system to check first, a large file to sync.
+    let device = folder.join(format!("dev-mapper-{name}.device.d"));
+    fs::create_dir_all(&device)?;
+    fs::write(
+        device.join("40-dmloop-timeout.conf"),
+        "[Unit]\nJobTimeoutSec=infinity\n",
+    )?;
     // Whoever needs the device gets it, noauto or not.
     link(format!("dev-mapper-{name}.device.requires"))?;
     if entry.auto {
@@ -169,6 +176,8 @@ mod tests {
         for name in ["a", "b"] {
             let link = format!("dev-mapper-{name}.device.requires/dmloop@{name}.service");
             assert!(folder.join(link).is_file());
+            let conf = format!("dev-mapper-{name}.device.d/40-dmloop-timeout.conf");
+            assert!(folder.join(conf).is_file());
         }
         fs::remove_dir_all(folder).unwrap();
     }

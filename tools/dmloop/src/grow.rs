@@ -5,7 +5,7 @@
 use crate::{
     cli::GrowArgs,
     control::{Control, Line},
-    device::Device,
+    device::{Device, Target},
     failure::{Exit, Failure},
     kmsg::Log,
     print,
@@ -13,17 +13,19 @@ use crate::{
     size::{self, human},
     status::Status,
 };
+use rustix::fs::{flock, FlockOperation};
 use std::fs::File;
 
 pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
     let control = Control::open()?;
     let device = Device::find(&control, &args.name)?;
-    let [target] = device.targets.as_slice() else {
-        return Err(Failure::failed(format!(
-            "{} is made of several parts: dmsetup reload can change such a table",
-            device.name
-        )));
-    };
+    let path = &only_target(&device)?.table.path;
+    // One at a time for each file: sizes are read here and used below.
+    let failed = |error| Failure::path(path, &error);
+    let file = File::open(path).map_err(failed)?;
+    flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(errno.into()))?;
+    let device = Device::find(&control, &args.name)?;
+    let target = only_target(&device)?;
     let old = target.bytes();
     let new = wanted(&args.size, old).map_err(Failure::usage)?;
     if new == old {
@@ -67,6 +69,17 @@ pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
         human(old),
         human(new)
     ))
+}
+
+/// The target of a device that is made of one.
+fn only_target(device: &Device) -> Result<&Target, Failure> {
+    match device.targets.as_slice() {
+        [target] => Ok(target),
+        _ => Err(Failure::failed(format!(
+            "{} is made of several parts: dmsetup reload can change such a table",
+            device.name
+        ))),
+    }
 }
 
 /// The size that is asked for, in bytes.
@@ -114,23 +127,17 @@ fn reload(control: &Control, device: &Device, line: Line) -> Result<(), Failure>
             errno,
         ));
     }
-    if let Err(errno) = control.suspend(name) {
-        let _ = control.clear(name);
-        return Err(Failure::errno(
-            &format!("{name} stays as it is, it cannot be suspended"),
-            errno,
-        ));
-    }
-    // A suspended device would stop everybody: resuming is worth a second try.
-    control
-        .resume(name, device.read_only)
-        .or_else(|_| control.resume(name, device.read_only))
-        .map_err(|errno| {
-            Failure::errno(
-                &format!("{name} is suspended: dmsetup resume {name}"),
-                errno,
-            )
-        })
+    // This suspends it, puts the new table in place, and lets it go on.
+    let Err(errno) = control.resume(name, device.read_only) else {
+        return Ok(());
+    };
+    // It may have got no further than to be suspended, which would stop everybody.
+    let _ = control.clear(name);
+    let state = match control.resume(name, device.read_only) {
+        Ok(()) => format!("{name} stays as it is, it cannot be switched to the new table"),
+        Err(_) => format!("{name} is suspended: dmsetup resume {name}"),
+    };
+    Err(Failure::errno(&state, errno))
 }
 
 #[cfg(test)]

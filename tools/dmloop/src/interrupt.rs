@@ -18,12 +18,25 @@ static CAME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 pub(crate) fn defer() -> Result<(), Failure> {
     let flag = CAME.get_or_init(Arc::default);
     let failed = |error| Failure::io("cannot handle signals", &error);
+    let ignored = ignored();
     for signal in [SIGINT, SIGTERM, SIGHUP] {
+        // nohup, or a shell's background: it is to go on.
+        if ignored & (1 << (signal - 1)) != 0 {
+            continue;
+        }
         register(signal, Arc::clone(flag)).map_err(failed)?;
     }
     // Comes when somebody wants a file that a lease is held on, which is asked for then.
     register(SIGIO, Arc::default()).map_err(failed)?;
     Ok(())
+}
+
+/// The signals that the program was started to ignore, as a mask.
+fn ignored() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 /// Whether there was one.

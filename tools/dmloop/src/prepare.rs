@@ -83,6 +83,17 @@ fn create(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
 /// Converts a file.
 fn convert(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
     let backing = Backing::new(&args.file)?;
+    is_free(&backing)?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(&backing.path)
+        .map_err(|error| Failure::path(&backing.path, &error))?;
+    is_known(&file, &backing.path)?;
+    is_plain(&file, &backing)?;
+    let lease = take_lease(&file, &backing)?;
+    // From here on nobody changes it.
+    let backing = backing.again(&file)?;
     let (path, old_size) = (&backing.path, backing.data.len());
     let size = args.size.unwrap_or(old_size);
     if size < old_size {
@@ -97,28 +108,6 @@ fn convert(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
             backing.name()
         )));
     }
-    is_free(&backing)?;
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| Failure::path(path, &error))?;
-    is_known(&file, path)?;
-    is_plain(&file, &backing)?;
-    let lease = Lease::take(file.as_fd()).map_err(|errno| match errno {
-        Errno::AGAIN => {
-            backing.busy("is open in another program: close it there (fuser -v shows which it is)")
-        }
-        Errno::ACCESS => Failure::failed(format!(
-            "{} is not yours: only its owner and root may do that",
-            backing.name()
-        )),
-        errno => Failure::errno(
-            &format!("{} cannot be kept from others meanwhile", backing.name()),
-            errno,
-        ),
-    })?;
-
     let flags = ioctl_getflags(&file).unwrap_or(IFlags::empty());
     if copy::is_on_btrfs(&file) && !flags.contains(IFlags::NOCOW) {
         if backing.data.nlink() > 1 {
@@ -140,8 +129,11 @@ fn convert(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
             .map_err(|error| Failure::path(path, &error))?;
     }
     if let Err(errno) = reserve(&file, size) {
-        // As long as it was: the room that it got meanwhile does not show.
-        let _ = file.set_len(old_size);
+        // As long as it was, unless others have it by now: the room that it got meanwhile
+        // does not show.
+        if !lease.is_wanted() {
+            let _ = file.set_len(old_size);
+        }
         return Err(Failure::path(path, &errno.into()));
     }
     let ranges = unwritten(&file, path, size)?;
@@ -156,6 +148,23 @@ fn convert(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
         let _ = file.set_times(times);
     }
     Ok(backing.path)
+}
+
+/// Keeps everybody else from the file.
+fn take_lease<'a>(file: &'a File, backing: &Backing) -> Result<Lease<'a>, Failure> {
+    Lease::take(file.as_fd()).map_err(|errno| match errno {
+        Errno::AGAIN => {
+            backing.busy("is open in another program: close it there (fuser -v shows which it is)")
+        }
+        Errno::ACCESS => Failure::failed(format!(
+            "{} is not yours: only its owner and root may do that",
+            backing.name()
+        )),
+        errno => Failure::errno(
+            &format!("{} cannot be kept from others meanwhile", backing.name()),
+            errno,
+        ),
+    })
 }
 
 /// The parts of the file that have to be written.
@@ -243,8 +252,19 @@ fn verdict(path: &Path, quiet: bool) -> Result<(), Failure> {
             backing.name()
         ));
     }
-    let asked = sectors.and_then(|sectors| check::verdict(&Control::open()?, &backing, 0, sectors));
-    match asked {
+    let not_asked = |failure: Failure| {
+        note(&format!(
+            "{} is written out; the kernel was not asked: {}",
+            backing.name(),
+            failure.message
+        ));
+        Ok(())
+    };
+    let control = match Control::open() {
+        Ok(control) => control,
+        Err(failure) => return not_asked(failure),
+    };
+    match sectors.and_then(|sectors| check::verdict(&control, &backing, 0, sectors)) {
         Ok((text, mapped)) => {
             if !quiet || !mapped {
                 print(&text)?;
@@ -255,14 +275,7 @@ fn verdict(path: &Path, quiet: bool) -> Result<(), Failure> {
                 Err(Failure::new(Exit::FileMapped, ""))
             }
         }
-        Err(failure) if failure.exit == Exit::NoTarget || failure.exit == Exit::Failed => {
-            note(&format!(
-                "{} is written out; the kernel was not asked: {}",
-                backing.name(),
-                failure.message
-            ));
-            Ok(())
-        }
+        Err(failure) if failure.exit == Exit::NoTarget => not_asked(failure),
         Err(failure) => Err(failure),
     }
 }

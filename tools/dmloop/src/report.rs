@@ -42,7 +42,10 @@ pub(crate) fn run(args: ReportArgs) -> Result<(), Failure> {
     for device in &devices {
         pieces.extend(evidence::about(&control, device));
     }
-    let names = names(&devices);
+    let mut names = names(&devices);
+    for path in pieces.iter().flat_map(|(_, _, text)| refused_paths(text)) {
+        names.add_path(path);
+    }
     if args.redact {
         for (name, _, text) in &mut pieces {
             // The names of pieces are ours, but for that of the device.
@@ -56,6 +59,19 @@ pub(crate) fn run(args: ReportArgs) -> Result<(), Failure> {
     pieces.insert(0, ("README".to_owned(), "this list", contents.clone()));
     pack(&path, packed, &pieces).map_err(|error| Failure::path(&path, &error))?;
     print(&format!("{} contains:\n{contents}", printable(&path)))
+}
+
+/// The files that log lines of the module are about: of those that were refused no device
+/// tells the name.
+fn refused_paths<'a>(text: &'a str) -> impl Iterator<Item = &'a str> {
+    let path = |line: &'a str| {
+        let (_, said) = line.split_once("dm_loop: ")?;
+        let end = said
+            .rfind(": refused with errno ")
+            .or_else(|| said.rfind(": offset "))?;
+        said.get(..end).filter(|path| path.starts_with('/'))
+    };
+    text.lines().filter_map(path)
 }
 
 /// What --redact hides.
@@ -161,6 +177,15 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["dmloop-report/a", "dmloop-report/b/c"]);
+    }
+
+    #[test]
+    fn files_that_were_refused() {
+        let log = "[ 1.0] dm_loop: /home/alice/a: b.img: refused with errno -16\n\
+                   dm_loop: /x/y: offset 3 and 8 sectors in a file of 512 bytes\n\
+                   dm_loop: loading out-of-tree module taints kernel.\n";
+        let paths: Vec<&str> = refused_paths(log).collect();
+        assert_eq!(paths, ["/home/alice/a: b.img", "/x/y"]);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::{
     fs,
     os::unix::fs::{FileTypeExt, MetadataExt},
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 /// Keys of semaphores begin so.
@@ -23,6 +24,7 @@ const PRIMARY_SOURCE: u32 = 0x40;
 /// udev may be slow where hundreds of devices are made at once, but if it has died, nobody
 /// would ever count down.
 const LIMIT: Duration = Duration::from_secs(300);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A cookie. Without udev it does nothing.
 #[derive(Debug)]
@@ -90,33 +92,50 @@ pub(crate) fn node(name: &str) -> PathBuf {
     Path::new("/dev/mapper").join(name)
 }
 
-/// Makes sure that the node of a device is there, also without udev.
+/// Makes sure that the node of a device is there, also without udev. Where there is one, the
+/// node is its affair: it knows nothing of one that others have made, which would later lead
+/// to another device.
 pub(crate) fn ensure_node(name: &str, (major, minor): (u32, u32)) -> std::io::Result<()> {
     let path = node(name);
-    match fs::metadata(&path) {
-        Ok(data) if data.file_type().is_block_device() && data.rdev() == makedev(major, minor) => {
+    let leads = |data: &fs::Metadata| {
+        data.file_type().is_block_device() && data.rdev() == makedev(major, minor)
+    };
+    let since = Instant::now();
+    while !fs::metadata(&path).is_ok_and(|data| leads(&data)) {
+        // Whoever is interrupted takes the device away again.
+        if interrupt::came() {
             return Ok(());
         }
-        // Left from a device that is gone.
-        Ok(_) => fs::remove_file(&path)?,
-        Err(_) => drop(fs::remove_file(&path)),
+        if !is_active() {
+            return make_node(&path, makedev(major, minor));
+        }
+        if since.elapsed() > LIMIT {
+            return Err(std::io::Error::other("udev has not made it"));
+        }
+        thread::sleep(PAUSE);
     }
-    let mode = Mode::RUSR | Mode::WUSR;
-    mknodat(
-        CWD,
-        &path,
-        FileType::BlockDevice,
-        mode,
-        makedev(major, minor),
-    )?;
     Ok(())
 }
 
-/// Removes the node of a device that is gone. Not where udev does that: a new device may
-/// have the name already, and its node.
-pub(crate) fn remove_node(name: &str) {
-    if !is_active() {
-        let _ = fs::remove_file(node(name));
+/// Makes a node, in the place of what is left from a device that is gone.
+fn make_node(path: &Path, number: u64) -> std::io::Result<()> {
+    if fs::symlink_metadata(path).is_ok() {
+        fs::remove_file(path)?;
+    }
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, path, FileType::BlockDevice, mode, number)?;
+    Ok(())
+}
+
+/// Removes the node of a device that is gone. Links are udev's: they may lead to a new
+/// device of that name already.
+pub(crate) fn remove_node(name: &str, (major, minor): (u32, u32)) {
+    let path = node(name);
+    let is_its = |data: fs::Metadata| {
+        data.file_type().is_block_device() && data.rdev() == makedev(major, minor)
+    };
+    if fs::symlink_metadata(&path).is_ok_and(is_its) {
+        let _ = fs::remove_file(path);
     }
 }
 

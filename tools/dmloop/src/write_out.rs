@@ -79,6 +79,8 @@ fn write(
         while at < end {
             let len = usize::try_from(end - at).map_or(CHUNK, |rest| rest.min(CHUNK));
             read(at, &mut buffer[..len]).map_err(failed)?;
+            // Should it have been stopped meanwhile, others may have had the file.
+            work.may_go_on(lease)?;
             file.write_all_at(&buffer[..len], at).map_err(failed)?;
             at += len as u64;
             dirty += len as u64;

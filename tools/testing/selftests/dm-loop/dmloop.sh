@@ -185,6 +185,9 @@ interrupted() {
         *) fail "exit code $STATUS" ;;
         esac
         expect "" "$(list_devices)" "devices after $n"
+        # Nor a node, which would lead to whatever device gets the number next.
+        udevadm settle
+        expect control "$(ls /dev/mapper)" "nodes after $n"
     done
     [[ $seen == *130* ]] || fail "it was never interrupted:$seen"
     # Not even so is there anything left that cannot be removed.
