@@ -58,12 +58,14 @@ block_mapped_refused() {
     loop_refused EOPNOTSUPP "Cannot block-map: ${words?no such reason}" "${@:3}" "$1" 0 - block_mapped
 }
 
-# modes_of HOST: by default it is the first. Ciphertext has to be made somewhere.
+# modes_of HOST: by default it is the first. Ciphertext has to be made somewhere: in the page
+# cache, up to Linux 7.2, and in the block layer after that.
 modes_of() {
-    case $1 in
-    fscrypt) echo buffered ;;
-    *) echo direct buffered ;;
-    esac
+    if [ "$1" = fscrypt ] && grep -qw fscrypt_dio_supported /proc/kallsyms; then
+        echo buffered
+    else
+        echo direct buffered
+    fi
 }
 
 # features_for HOST KIND MODE: what a table must ask for, to have a file of KIND mapped
