@@ -18,12 +18,13 @@ static CAME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 pub(crate) fn defer() -> Result<(), Failure> {
     let flag = CAME.get_or_init(Arc::default);
     let failed = |error| Failure::io("cannot handle signals", &error);
-    let ignored = ignored();
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // nohup, or a shell's background: it is to go on.
-        if ignored & (1 << (signal - 1)) != 0 {
-            continue;
-        }
+    let signals: &[i32] = if is_ignored(SIGHUP) {
+        // nohup: it is to go on.
+        &[SIGINT, SIGTERM]
+    } else {
+        &[SIGINT, SIGTERM, SIGHUP]
+    };
+    for &signal in signals {
         register(signal, Arc::clone(flag)).map_err(failed)?;
     }
     // Comes when somebody wants a file that a lease is held on, which is asked for then.
@@ -31,12 +32,12 @@ pub(crate) fn defer() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The signals that the program was started to ignore, as a mask.
-fn ignored() -> u64 {
+/// Whether the program was started to ignore `signal`.
+fn is_ignored(signal: i32) -> bool {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 /// Whether there was one.
