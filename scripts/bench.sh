@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the benchmarks in guests share. Sourced after lib.sh.
+
+# bench_options ARG…: takes the options of every benchmark from ARGs and leaves the rest
+# in REST.
+bench_options() {
+    RELEASE='' MODULE=() RAW='' REST=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --kernel | --module | --raw)
+            [ $# -gt 1 ] || die "$1 needs a value"
+            case $1 in
+            --kernel) RELEASE=$2 ;;
+            --module) MODULE=(--module "$2") ;;
+            --raw) RAW=$2 ;;
+            esac
+            shift
+            ;;
+        *) REST+=("$1") ;;
+        esac
+        shift
+    done
+}
+
+# shellcheck disable=SC2317 # step calls it
+_build() { "$TOP/scripts/build-module" --kernel "$RELEASE"; }
+
+# bench_guest FILE… -- [VM-OPTION…] -- COMMAND…: runs COMMAND in a guest whose /share has
+# copies of FILEs, and keeps the figures it leaves there. Exit status: COMMAND's.
+bench_guest() {
+    local share status=0 vm=()
+    need_root
+    "$TOP/scripts/host-packages"
+    RELEASE=$("$TOP/scripts/kernel" --release "$RELEASE")
+    # A new machine shows the long steps behind this one by themselves.
+    "$TOP/scripts/kernel" "$RELEASE" >/dev/null
+    [ ${#MODULE[@]} != 0 ] || step "building dm-loop.ko for $RELEASE" _build
+    share=$(mktemp -d)
+    # shellcheck disable=SC2064 # the folder of now
+    trap "rm -rf '$share'" EXIT
+    while [ "$1" != -- ]; do
+        cp "$TOP/$1" "$share/"
+        shift
+    done
+    shift
+    while [ "$1" != -- ]; do
+        vm+=("$1")
+        shift
+    done
+    shift
+    "$TOP/scripts/vm" --kernel "$RELEASE" "${MODULE[@]}" "${vm[@]}" --share "$share" -- "$@" || status=$?
+    [ -z "$RAW" ] || cp "$share/figures" "$RAW"
+    return "$status"
+}
