@@ -95,19 +95,16 @@ pub(crate) fn node(name: &str) -> PathBuf {
 /// Makes sure that the node of a device is there, also without udev. Where there is one, the
 /// node is its affair: it knows nothing of one that others have made, which would later lead
 /// to another device.
-pub(crate) fn ensure_node(name: &str, (major, minor): (u32, u32)) -> std::io::Result<()> {
+pub(crate) fn ensure_node(name: &str, number: (u32, u32)) -> std::io::Result<()> {
     let path = node(name);
-    let leads = |data: &fs::Metadata| {
-        data.file_type().is_block_device() && data.rdev() == makedev(major, minor)
-    };
     let since = Instant::now();
-    while !fs::metadata(&path).is_ok_and(|data| leads(&data)) {
+    while !fs::metadata(&path).is_ok_and(|data| is_node_of(&data, number)) {
         // Whoever is interrupted takes the device away again.
         if interrupt::came() {
             return Ok(());
         }
         if !is_active() {
-            return make_node(&path, makedev(major, minor));
+            return make_node(&path, makedev(number.0, number.1));
         }
         if since.elapsed() > LIMIT {
             return Err(std::io::Error::other("udev has not made it"));
@@ -129,14 +126,16 @@ fn make_node(path: &Path, number: u64) -> std::io::Result<()> {
 
 /// Removes the node of a device that is gone. Links are udev's: they may lead to a new
 /// device of that name already.
-pub(crate) fn remove_node(name: &str, (major, minor): (u32, u32)) {
+pub(crate) fn remove_node(name: &str, number: (u32, u32)) {
     let path = node(name);
-    let is_its = |data: fs::Metadata| {
-        data.file_type().is_block_device() && data.rdev() == makedev(major, minor)
-    };
-    if fs::symlink_metadata(&path).is_ok_and(is_its) {
+    if fs::symlink_metadata(&path).is_ok_and(|data| is_node_of(&data, number)) {
         let _ = fs::remove_file(path);
     }
+}
+
+/// Whether `data` is that of the node of a device.
+fn is_node_of(data: &fs::Metadata, (major, minor): (u32, u32)) -> bool {
+    data.file_type().is_block_device() && data.rdev() == makedev(major, minor)
 }
 
 /// Whether there is an udev.
