@@ -34,7 +34,7 @@ clear_range() {
     [ "$status" = 0 ]
     awk -v letters="$letters" 'index($1, letters) == 1 { print $2, $3 }' "$WORK/trace" |
         sectors >"$WORK/went"
-    python3 -S "$HERE/layout.py" show "$FILE" |
+    program layout.py show "$FILE" |
         awk -v from=$((START + 512)) -v to=$((START + 512 + LENGTH)) '{
             low = $1 > from ? $1 : from
             high = $1 + $3 < to ? $1 + $3 : to

@@ -51,7 +51,7 @@ deferred() {
     prepare
     dmsetup remove --deferred life
     claimed "$FILE"
-    pattern verify --direct "/proc/self/fd/$device" 0 "$SIZE" 2
+    pattern verify --direct "/proc/$BASHPID/fd/$device" 0 "$SIZE" 2
     exec {device}<&-
     udevadm settle
     wait_until removed
@@ -72,7 +72,7 @@ renamed() {
     [ ! -e /dev/mapper/life ]
     [ -b "/dev/mapper/other\\x20name" ]
     expect "0 $((SIZE / 512)) loop $FILE 0" "$(dmsetup table "other name")"
-    pattern verify --direct "/proc/self/fd/$device" 0 "$SIZE" 2
+    pattern verify --direct "/proc/$BASHPID/fd/$device" 0 "$SIZE" 2
     claimed "$FILE"
     # The old name is free for another device.
     make_file "$FILE.2" "$SIZE" 3

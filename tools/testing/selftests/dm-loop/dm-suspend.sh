@@ -49,7 +49,7 @@ write_waits() {
     make_file "$FILE" "$SIZE"
     loop_create life "$FILE" 0
     dmsetup suspend life
-    pattern write --direct /dev/mapper/life 0 4096 2 &
+    python3 "$HERE/pattern.py" write --direct /dev/mapper/life 0 4096 2 &
     writer=$!
     sleep 1
     kill -0 "$writer"

@@ -88,7 +88,7 @@ two_devices() {
     make_fragmented "$FILE" "$SIZE"
     loop_create low "$FILE" 0 $((SECTORS / 2))
     loop_create high "$FILE" "$half"
-    pattern write --direct /dev/mapper/low 0 "$half" 2 &
+    python3 "$HERE/pattern.py" write --direct /dev/mapper/low 0 "$half" 2 &
     pattern write --direct /dev/mapper/high 0 "$half" 3 "$half"
     wait
     remove low

@@ -168,7 +168,7 @@ opened() {
     begin_prepare
     # It stands still until somebody is there.
     kill -STOP "$WORKER"
-    pattern write "$FILE" 100000000 65536 7 &
+    python3 "$HERE/pattern.py" write "$FILE" 100000000 65536 7 &
     writer=$!
     wait_until grep -q BREAKING /proc/locks
     kill -CONT "$WORKER"

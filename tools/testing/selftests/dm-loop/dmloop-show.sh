@@ -126,7 +126,7 @@ map() {
     head -n 1 "$WORK/said" | grep -qF "1M in $(extent_count "$FILE") extents"
     expect "$(extent_count "$FILE")" "$(grep -c ' written$' "$WORK/said")"
     # The same places as others see.
-    python3 "$HERE/layout.py" show "$FILE" | awk '{ print $1, $2, $3 }' >"$WORK/wanted"
+    program layout.py show "$FILE" | awk '{ print $1, $2, $3 }' >"$WORK/wanted"
     awk '/ written$/ { print $2, $3, $4 }' "$WORK/said" | cmp - "$WORK/wanted"
     grep -qF "the disk from" "$WORK/said"
     if dmloop map --no-picture "$FILE" | grep -qF "the disk from"; then fail "a picture"; fi

@@ -33,7 +33,7 @@ twins_end() {
     find "$FOLDER" -maxdepth 1 -type f -delete
 }
 
-observe() { python3 "$HERE/observe.py" "$@"; }
+observe() { program observe.py "$@"; }
 
 # alike WHAT: both devices read the same.
 alike() {

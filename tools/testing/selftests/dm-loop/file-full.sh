@@ -11,7 +11,7 @@ MIB=$((1 << 20))
 SIZE=$((24 * MIB)) STEP=$((64 << 10)) ROOM=$((8 * MIB))
 SMALL=/dev/mapper/small
 
-fill_device() { python3 "$HERE/fill.py" "$1" /dev/mapper/t0 "$SIZE" "$STEP" "$2" "$WORK/failed"; }
+fill_device() { program fill.py "$1" /dev/mapper/t0 "$SIZE" "$STEP" "$2" "$WORK/failed"; }
 
 # small_disk MIB: room for a file system that is soon full.
 small_disk() {

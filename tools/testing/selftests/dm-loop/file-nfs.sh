@@ -20,7 +20,7 @@ away_for_a_while() {
     pattern write --direct /dev/mapper/t0 0 $((SIZE / 4)) 2
     nfs_stop
     start=$SECONDS
-    pattern write --direct /dev/mapper/t0 $((SIZE / 4)) $((SIZE / 2)) 2 &
+    python3 "$HERE/pattern.py" write --direct /dev/mapper/t0 $((SIZE / 4)) $((SIZE / 2)) 2 &
     writer=$!
     python3 -c 'import os, sys
 fd = os.open(sys.argv[1], os.O_WRONLY)

@@ -53,7 +53,7 @@ waits_for_resume() {
     file_make sparse "$FILE" "$SIZE"
     loop_create t0 "$FILE" 0 - "$1_io"
     dmsetup suspend t0
-    pattern write --direct /dev/mapper/t0 0 65536 2 &
+    python3 "$HERE/pattern.py" write --direct /dev/mapper/t0 0 65536 2 &
     writer=$!
     sleep 3
     kill -0 "$writer" || fail "written to a suspended device"

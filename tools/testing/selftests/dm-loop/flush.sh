@@ -57,7 +57,7 @@ PYTHON
 fua_places() {
     traced "$DISK" fua_writes >"$WORK/trace"
     awk '$1 ~ /^F?WF/ { print $2, $3 }' "$WORK/trace" | sort -n >"$WORK/went"
-    python3 -S "$HERE/layout.py" show "$FILE" |
+    program layout.py show "$FILE" |
         awk '{ for (i = 0; i < $3; i += 4096) print ($2 + i) / 512, 8 }' | sort -n >"$WORK/wanted"
     expect "$BLOCKS" "$(wc -l <"$WORK/wanted")" "blocks of the file"
     diff "$WORK/wanted" "$WORK/went"

@@ -20,8 +20,8 @@ HOST=/dev/mapper/host
 LINEAR="0 $DISK_SECTORS linear $DISK 0"
 SEED=${SEED:-$(date +%s)}
 
-segments() { python3 -S "$HERE/segments.py" "$@"; }
-observe() { python3 -S "$HERE/observe.py" "$@"; }
+segments() { program segments.py "$@"; }
+observe() { program observe.py "$@"; }
 
 # become TABLE: the disk is another one from now on.
 become() {
@@ -163,9 +163,9 @@ gone() {
 load() {
     local flush=()
     [ "$1" != buffered ] || flush=(--flush)
-    python3 -S "$HERE/faulty.py" load /dev/mapper/t0 "$WORK/state" "$SEED" "$SECONDS_EACH" "$SIZE" "${flush[@]}"
+    program faulty.py load /dev/mapper/t0 "$WORK/state" "$SEED" "$SECONDS_EACH" "$SIZE" "${flush[@]}"
 }
-right() { python3 -S "$HERE/faulty.py" verify "$1" "$WORK/state"; }
+right() { program faulty.py verify "$1" "$WORK/state"; }
 
 # Now the disk is there, now it is not.
 now_and_then() {

@@ -6,7 +6,12 @@
 modinfo -n dm-loop >/dev/null 2>&1 || { echo "Bail out! dm-loop is not installed" && exit 1; }
 
 # (Without devices, dmsetup says so in words.)
-list_devices() { dmsetup ls 2>/dev/null | awk -F'\t' 'NF > 1 { print $1 }'; }
+list_devices() {
+    local name number
+    dmsetup ls 2>/dev/null | while IFS=$'\t' read -r name number; do
+        [ -z "$number" ] || echo "$name"
+    done
+}
 
 # What was there before the script is not ours to remove.
 DEVICES_BEFORE=$(list_devices)

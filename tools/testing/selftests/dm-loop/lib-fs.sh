@@ -88,13 +88,19 @@ fs_end() {
 }
 
 # What is mounted below $WORK, innermost first.
-our_mounts() { awk -v top="$WORK/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | tac; }
+our_mounts() {
+    local mount found=''
+    while read -r _ _ _ _ mount _; do
+        [[ $mount != "$WORK/"* ]] || found=$mount$'\n'$found
+    done </proc/self/mountinfo
+    printf '%s' "$found"
+}
 
 # Files. All but the sparse and the fallocated one are fully written.
 
 # pattern write|verify … : see pattern.py, which makes and knows again contents that
 # depend on a seed and on the place in the file.
-pattern() { python3 -S "$HERE/pattern.py" "$@"; }
+pattern() { program pattern.py "$@"; }
 
 # make_file FILE BYTES [SEED]: as contiguous as the file system likes.
 make_file() {
@@ -116,7 +122,7 @@ make_fragmented() {
         old=$(<"$small")
         echo 1048576 >"$small"
     fi
-    python3 -S "$HERE/fragment.py" "$1" "$1.other" "$2" "${3:-1}"
+    program fragment.py "$1" "$1.other" "$2" "${3:-1}"
     [ ! -e "$small" ] || echo "$old" >"$small"
     sync -- "$1"
 }
@@ -133,7 +139,7 @@ make_reflinked() {
 
 # extent_count FILE [BYTES]: how many pieces it, or its beginning, lies in, as the file
 # system says.
-extent_count() { python3 -S "$HERE/layout.py" count "$@"; }
+extent_count() { program layout.py count "$@"; }
 
 # fs_block FOLDER: the size of the blocks that the file system writes by itself. FAT's are
 # sectors; what statfs tells is a cluster.

@@ -18,7 +18,7 @@ unclaimed() {
 }
 
 # attempt FILE OTHER OP…: a line for each OP, see attempt.py.
-attempt() { python3 "$HERE/attempt.py" "$@"; }
+attempt() { program attempt.py "$@"; }
 
 # all_end_in OUTCOME FILE OTHER OP…: each OP must end in OUTCOME ("done", EPERM …).
 all_end_in() {
@@ -45,7 +45,7 @@ ops_of() {
 # snapshot FILE: what of it must not change: size, times, owner, place on the disk.
 snapshot() {
     stat -c '%s %Y %Z %a %u %h' -- "$1"
-    python3 "$HERE/layout.py" show "$1"
+    program layout.py show "$1"
 }
 
 # hold [--readonly] FILE: a process opens FILE and maps it, and answers held.

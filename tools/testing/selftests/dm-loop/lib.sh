@@ -28,6 +28,25 @@ WORK=$(mktemp -d /tmp/dm-loop-test.XXXXXX)
 MNT=$WORK/mnt
 mkdir "$MNT"
 
+# The programs in Python: see interpreter.py.
+mkfifo "$WORK/requests"
+exec {REPLIES}< <(exec python3 -S "$HERE/interpreter.py" <"$WORK/requests")
+INTERPRETER=$!
+exec {REQUESTS}>"$WORK/requests"
+
+# program NAME ARG…: runs one of them, and waits for it. (Not for the background: it
+# would not wait alone. `python3 "$HERE/NAME"` does.)
+program() {
+    local asker status output
+    # A request redirects the standard output while it is sent.
+    exec {output}>&1
+    printf '%s\0' "$(($# + 2))" "$BASHPID" "$output" "$@" >&"$REQUESTS"
+    read -r asker status <&"$REPLIES" && [ "$asker" = "$BASHPID" ] ||
+        { echo "no answer about $1" >&2 && exit 1; }
+    exec {output}>&-
+    return "$status"
+}
+
 # shellcheck source=lib-fs.sh
 . "$HERE/lib-fs.sh"
 # shellcheck source=lib-dm.sh
@@ -131,6 +150,7 @@ finish() {
     trap - EXIT
     set +e
     cleanup_devices
+    kill "$INTERPRETER"
     rm -rf --one-file-system "$WORK"
     [ "$PLANNED" -ge 0 ] || exit "$status"
     total=$((PASSED + FAILED + SKIPPED))

@@ -64,7 +64,7 @@ work() {
     fs_format "$inner" /dev/mapper/inner
     mount -t "$inner" /dev/mapper/inner "$INNER"
     sync
-    python3 "$HERE/acknowledge.py" load logged "$INNER" /dev/mapper/raw "$SEED" "$POINTS"
+    program acknowledge.py load logged "$INNER" /dev/mapper/raw "$SEED" "$POINTS"
     umount "$INNER"
     remove inner raw
     umount "$MNT"
@@ -75,7 +75,7 @@ work() {
     expect "$POINTS" "$(logwrites marks /dev/mapper/log | grep -c '^step-')" "marks in the log"
 }
 
-logwrites() { python3 "$HERE/logwrites.py" "$@"; }
+logwrites() { program logwrites.py "$@"; }
 
 # cut HOST MAPPING INNER STEP [loosely]: the power goes after STEP, or soon after it.
 cut_power() {
@@ -85,7 +85,7 @@ cut_power() {
     mount_host "$host" /dev/mapper/cut
     device inner "$mapping"
     mount -t "$inner" /dev/mapper/inner "$INNER"
-    python3 "$HERE/acknowledge.py" verify "$INNER" "$MNT/raw" "$SEED" "$step" ${loosely:+loosely}
+    program acknowledge.py verify "$INNER" "$MNT/raw" "$SEED" "$step" ${loosely:+loosely}
     umount "$INNER"
     fs_check "$inner" /dev/mapper/inner
     remove inner

@@ -28,12 +28,12 @@ loosen() {
 unmoved() {
     make_fragmented "$FILE" "$SIZE"
     loop_create stay "$FILE" 0 - block_mapped
-    python3 "$HERE/layout.py" show "$FILE" >"$WORK/layout"
+    program layout.py show "$FILE" >"$WORK/layout"
     pattern write --direct /dev/mapper/stay 0 "$SIZE" 2
     # Some say that they could not, some do not.
     "$@" || echo "status $?"
     sync
-    python3 "$HERE/layout.py" show "$FILE" | cmp - "$WORK/layout"
+    program layout.py show "$FILE" | cmp - "$WORK/layout"
     fstrim "$MNT" || echo "no fstrim here"
     pattern verify --direct /dev/mapper/stay 0 "$SIZE" 2
     remove stay
@@ -41,10 +41,10 @@ unmoved() {
     rm "$FILE.other"
     loosen
     sync
-    python3 "$HERE/layout.py" show "$FILE" >"$WORK/layout"
+    program layout.py show "$FILE" >"$WORK/layout"
     "$@"
     sync
-    ! python3 "$HERE/layout.py" show "$FILE" | cmp -s - "$WORK/layout" || fail "it does not move files at all"
+    ! program layout.py show "$FILE" | cmp -s - "$WORK/layout" || fail "it does not move files at all"
     drop_caches
     pattern verify "$FILE" 0 "$SIZE" 2
     unclaimed "$FILE"
@@ -84,9 +84,9 @@ shrink() {
     make_file "$FILE" "$SIZE"
     loop_create stay "$FILE" 0 - block_mapped
     rm "$MNT/filler"
-    python3 "$HERE/layout.py" show "$FILE" >"$WORK/layout"
+    program layout.py show "$FILE" >"$WORK/layout"
     btrfs filesystem resize 256M "$MNT" || echo "status $?"
-    python3 "$HERE/layout.py" show "$FILE" | cmp - "$WORK/layout"
+    program layout.py show "$FILE" | cmp - "$WORK/layout"
     pattern verify --direct /dev/mapper/stay 0 "$SIZE" 1
     remove stay
     btrfs filesystem resize max "$MNT"
