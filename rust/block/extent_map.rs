@@ -5,12 +5,12 @@
 //! Pure: uses `core` alone; the memory is handed in. A lookup allocates nothing,
 //! locks nothing, writes nothing and cannot panic.
 //!
-//! The positions in the file and those on the device are two arrays, so that a
-//! search reads keys only. Above the keys stand levels of an index, each holding
-//! every [`FANOUT`]-th key of the level below; a node is two cache lines, and a
-//! search reads one node a level. With a fan-out of 16, the index is 1/15 of the
-//! keys: 3.4 % of the table. The last node of each level is filled up with the end
-//! of the file, which is after every position that is looked up.
+//! The positions in the file and what is to be added to them are two arrays, so that a
+//! search reads keys only. It needs few of them: the file is cut into buckets of equal
+//! length, one for [`PER_BUCKET`] extents, and for each bucket it is known which extents
+//! begin in it. Where extents are of like length, a search is a multiplication and a look
+//! at two cache lines, however many there are; where they are not, many may begin in one
+//! bucket, and at worst it is a search of all keys. The buckets are 1/16 of the table.
 
 use super::{
     extent::Extent,
@@ -18,11 +18,12 @@ use super::{
 };
 use core::ops::{Deref, DerefMut};
 
-/// Keys in a node. A power of two.
-const FANOUT: usize = 16;
+/// How many extents there are for each bucket.
+const PER_BUCKET: usize = 9;
 
-/// Levels of index at most: enough for 16^8 extents.
-const MAX_LEVELS: usize = 7;
+/// How many keys are searched in any case: a power of two, and more than are in most
+/// buckets.
+const WINDOW: usize = 16;
 
 /// A run of sectors on the device, from the one that was looked up to the end of
 /// its extent.
@@ -40,18 +41,18 @@ pub(crate) struct Run {
 ///
 /// # Invariants
 ///
-/// - `keys` begins with one key for each of `disks`, which ascend strictly from 0;
-///   `end` follows, once or more, up to a multiple of [`FANOUT`].
-/// - Extent `i` covers the file from `keys[i]` to `keys[i + 1]`.
-/// - Level `n` of `height` begins at `levels[n]` in `index`, and ends at a multiple of
-///   `FANOUT`. Level 0 holds every `FANOUT`-th of `keys`, level `n + 1` every
-///   `FANOUT`-th of level `n`, then `end`; the last one is one node.
+/// - `keys` has one key for each of `shifts`, which ascend strictly from 0; then `end`,
+///   often enough that a [`WINDOW`] of keys begins with that of any extent.
+/// - Extent `i` covers the file from `keys[i]` to `keys[i + 1]`. Sector `n` of it lies at
+///   `n + shifts[i]` on the device, modulo 2^64; none lies beyond what a `u64` can say.
+/// - `buckets[n]` is the last extent that begins in a bucket before `n`, or 0, where
+///   [`bucket_of`] tells by `scale` in which bucket that is; the last one is a bucket that
+///   no position before `end` is in.
 pub(crate) struct ExtentMap<B> {
     keys: B,
-    disks: B,
-    index: B,
-    levels: [usize; MAX_LEVELS],
-    height: usize,
+    shifts: B,
+    buckets: B,
+    scale: u64,
     end: Sector,
 }
 
@@ -60,7 +61,7 @@ impl<B: Deref<Target = [u64]>> ExtentMap<B> {
     /// [`ExtentBuilder`](super::extent::ExtentBuilder) gathered them, ending at `end`.
     ///
     /// `alloc` makes an array of as many zeroes as it is told. [`None`] means that the
-    /// extents were not in order; `alloc`'s own errors are passed on.
+    /// extents were not in order, or not on any device; `alloc`'s own errors are passed on.
     pub(crate) fn new<E>(
         extents: &[Extent],
         end: Sector,
@@ -70,54 +71,49 @@ impl<B: Deref<Target = [u64]>> ExtentMap<B> {
         B: DerefMut,
     {
         let count = extents.len();
-        // One more than there are extents, so that each has a successor.
-        let mut below = whole_nodes(count.saturating_add(1));
-        let mut keys = alloc(below)?;
-        let mut disks = alloc(count)?;
+        let mut keys = alloc(count.saturating_add(WINDOW - 1))?;
+        let mut shifts = alloc(count)?;
         let mut next = Sector::ZERO;
         keys.fill(end.get());
-        for ((extent, key), disk) in extents.iter().zip(keys.iter_mut()).zip(disks.iter_mut()) {
-            match extent.file_end() {
-                Some(file_end) if extent.file == next && !extent.len.is_zero() => next = file_end,
+        for ((extent, key), shift) in extents.iter().zip(keys.iter_mut()).zip(shifts.iter_mut()) {
+            match (extent.file_end(), extent.disk_end()) {
+                (Some(file_end), Some(_)) if extent.file == next && !extent.len.is_zero() => {
+                    next = file_end;
+                }
                 _ => return Ok(None),
             }
             *key = extent.file.get();
-            *disk = extent.disk.get();
+            *shift = extent.disk.get().wrapping_sub(extent.file.get());
         }
         if next != end {
             return Ok(None);
         }
 
-        let mut levels = [0; MAX_LEVELS];
-        let (mut height, mut total) = (0_usize, 0_usize);
-        while below > FANOUT {
-            let Some(level) = levels.get_mut(height) else {
-                return Ok(None);
-            };
-            *level = total;
-            below = whole_nodes(below / FANOUT);
-            total = total.saturating_add(below);
-            height = height.saturating_add(1);
+        // Never 0, and never more than there are sectors.
+        let used = (count / PER_BUCKET).max(1);
+        let mut buckets = alloc(used.saturating_add(1))?;
+        // CAST: `usize` is never wider than `u64`.
+        let scale = (u64::MAX / end.get().max(1)).saturating_mul(used as u64);
+        let starts = keys.get(..count).unwrap_or(&[]);
+        for (number, bucket) in buckets.iter_mut().enumerate() {
+            let before = starts.partition_point(|&key| bucket_of(key, scale) < number);
+            // CAST: `usize` is never wider than `u64`.
+            *bucket = before.saturating_sub(1) as u64;
         }
-
-        let mut index = alloc(total)?;
-        index.fill(end.get());
-        fill_index(&keys, &mut index, levels.get(..height).unwrap_or(&[]));
 
         // INVARIANT: the loops above checked or made each part.
         Ok(Some(Self {
             keys,
-            disks,
-            index,
-            levels,
-            height,
+            shifts,
+            buckets,
+            scale,
             end,
         }))
     }
 
     /// The number of extents.
     pub(crate) fn len(&self) -> usize {
-        self.disks.len()
+        self.shifts.len()
     }
 
     /// The first position of the file that the table does not cover.
@@ -128,24 +124,23 @@ impl<B: Deref<Target = [u64]>> ExtentMap<B> {
     /// The bytes that the table's arrays take.
     #[cfg(test)]
     pub(crate) fn memory(&self) -> usize {
-        let words = self.keys.len() + self.disks.len() + self.index.len();
+        let words = self.keys.len() + self.shifts.len() + self.buckets.len();
         words * size_of::<u64>()
     }
 
     /// Where the sector at `file` lies, or [`None`] beyond the end.
     ///
-    /// Takes O(log n) and never sleeps: fit for the I/O path.
+    /// Takes O(log n) at worst and never sleeps: fit for the I/O path.
     #[inline(always)]
     pub(crate) fn lookup(&self, file: Sector) -> Option<Run> {
         if file >= self.end {
             return None;
         }
         let extent = self.find(file.get())?;
-        let start = Sector::new(*self.keys.get(extent)?);
         let run_end = Sector::new(*self.keys.get(extent.wrapping_add(1))?);
-        let disk = Sector::new(*self.disks.get(extent)?);
+        let shift = *self.shifts.get(extent)?;
         Some(Run {
-            disk: disk.checked_add(file.checked_since(start)?)?,
+            disk: Sector::new(file.get().wrapping_add(shift)),
             len: run_end.checked_since(file)?,
         })
     }
@@ -169,55 +164,57 @@ impl<B: Deref<Target = [u64]>> ExtentMap<B> {
     /// The number of the extent that holds `file`, which is before the end.
     #[inline(always)]
     fn find(&self, file: u64) -> Option<usize> {
-        // The last key at or before `file` is in the node that the same search in
-        // the level above names. The top level is one node.
-        let mut node = 0_usize;
-        for &level in self.levels.get(..self.height)?.iter().rev() {
-            let start = level.wrapping_add(node.wrapping_mul(FANOUT));
-            node = last_at_or_before(&self.index, start, file)?;
-            node = node.wrapping_sub(level);
+        let first = if self.len() <= WINDOW {
+            0
+        } else {
+            self.first(file)?
+        };
+        let window = self.keys.get(first..)?.first_chunk::<WINDOW>()?;
+        Some(first.wrapping_add(last_at_or_before(window, file)))
+    }
+
+    /// The first of at most [`WINDOW`] extents of which one holds `file`.
+    #[inline(always)]
+    fn first(&self, file: u64) -> Option<usize> {
+        let bucket = bucket_of(file, self.scale);
+        // CAST: they were made of a `usize`.
+        let mut first = *self.buckets.get(bucket)? as usize;
+        let last = *self.buckets.get(bucket.wrapping_add(1))? as usize;
+        // It is one of `first` to `last`. What follows the last begins too late in any
+        // case, so that it need not be known unless they are many.
+        let mut count = last.wrapping_sub(first).wrapping_add(1);
+        while count > WINDOW {
+            let half = count / 2;
+            let middle = first.wrapping_add(half);
+            let begun = *self.keys.get(middle)? <= file;
+            first = if begun { middle } else { first };
+            count = count.wrapping_sub(half);
         }
-        last_at_or_before(&self.keys, node.wrapping_mul(FANOUT), file)
+        Some(first)
     }
 }
 
-/// The smallest multiple of [`FANOUT`] that is at least `keys`.
-const fn whole_nodes(keys: usize) -> usize {
-    keys.div_ceil(FANOUT).saturating_mul(FANOUT)
-}
-
-/// Fills each level of the index from the one below it.
-fn fill_index(keys: &[u64], index: &mut [u64], levels: &[usize]) {
-    for (number, &level) in levels.iter().enumerate() {
-        // One split gives both the finished level below and the room for this one.
-        let Some((done, room)) = index.split_at_mut_checked(level) else {
-            return;
-        };
-        let below = match number.checked_sub(1).and_then(|below| levels.get(below)) {
-            Some(&below) => done.get(below..).unwrap_or(&[]),
-            None => keys,
-        };
-        for (key, source) in room.iter_mut().zip(below.iter().step_by(FANOUT)) {
-            *key = *source;
-        }
-    }
-}
-
-/// The position of the last key at or before `file` in the node of `keys` that begins
-/// at `start`, or `start`.
+/// The position of the last key at or before `file`, or 0.
 ///
-/// Halves the node without branches that depend on the keys: in a big table each of
-/// them would be mispredicted half the time.
+/// Halves the window without branches that depend on the keys: each of them would be
+/// mispredicted half the time.
 #[inline(always)]
-fn last_at_or_before(keys: &[u64], start: usize, file: u64) -> Option<usize> {
-    let node = keys.get(start..)?.first_chunk::<FANOUT>()?;
+fn last_at_or_before(window: &[u64; WINDOW], file: u64) -> usize {
     let mut base = 0_usize;
-    let mut half = FANOUT / 2;
+    let mut half = WINDOW / 2;
     while half > 0 {
         let middle = base | half;
-        let after = node.get(middle).is_some_and(|&key| key <= file);
-        base = if after { middle } else { base };
+        let begun = window.get(middle).is_some_and(|&key| key <= file);
+        base = if begun { middle } else { base };
         half >>= 1;
     }
-    Some(start.wrapping_add(base))
+    base
+}
+
+/// The bucket that `file` is in: a number that grows with it. For a file of `end` sectors
+/// and a `scale` of `n * (2^64 / end)`, it is below `n`.
+#[inline(always)]
+fn bucket_of(file: u64, scale: u64) -> usize {
+    // CAST: the upper half of a product of two `u64` is one, and the buckets fit in memory.
+    (u128::from(file).wrapping_mul(u128::from(scale)) >> 64) as usize
 }

@@ -137,32 +137,42 @@ impl Bio<'_> {
     /// bio without data takes `accept` as zero. A bio of which nothing can be accepted,
     /// or that must not be split, fails with an I/O error.
     #[inline(always)]
-    pub(crate) fn remap(
-        mut self,
-        device: &Device,
-        sector: Sector,
-        accept: SectorCount,
-    ) -> MapResult {
-        let len = self.len();
-        if accept < len {
-            // Device-mapper would resubmit for ever, or stop the kernel.
-            if accept.is_zero() || self.as_ref().bi_opf & bindings::REQ_ATOMIC != 0 {
-                return self.kill();
-            }
-            // CAST: `accept` is less than `len`, which came from a `u32`.
-            let accept = accept.get() as u32;
-            // SAFETY: by the type invariant this is the bio of a running map call. The
-            // targets of this module ask for one bio of each kind, so it is no
-            // duplicate; it is not atomic, and longer than `accept`.
-            unsafe { bindings::dm_accept_partial_bio(self.raw.as_ptr(), accept) };
+    pub(crate) fn remap(self, device: &Device, sector: Sector, accept: SectorCount) -> MapResult {
+        if accept < self.len() {
+            return self.remap_part(device, sector, accept);
         }
+        self.redirect(device, sector)
+    }
 
+    /// Sends all of the bio to `sector` of `device`.
+    #[inline(always)]
+    fn redirect(mut self, device: &Device, sector: Sector) -> MapResult {
         // SAFETY: by the type invariant nobody else uses the bio.
         unsafe { self.raw.as_mut() }.bi_iter.bi_sector = sector.get();
         // SAFETY: by the type invariant the bio is ours, and a `Device` is valid.
         unsafe { bindings::dm_loop_bio_set_dev(self.raw.as_ptr(), device.as_raw()) };
         // CAST: one of a few small values.
         MapResult(bindings::DM_MAPIO_REMAPPED as c_int)
+    }
+
+    /// Sends the first `accept` sectors of a longer bio to `sector` of `device`. A function
+    /// of its own, so that the registers it needs are not saved for every bio.
+    #[inline(never)]
+    fn remap_part(self, device: &Device, sector: Sector, accept: SectorCount) -> MapResult {
+        // Device-mapper would resubmit for ever, or stop the kernel.
+        if accept.is_zero()
+            || accept >= self.len()
+            || self.as_ref().bi_opf & bindings::REQ_ATOMIC != 0
+        {
+            return self.kill();
+        }
+        // CAST: `accept` is less than the length of the bio, which came from a `u32`.
+        let sectors = accept.get() as u32;
+        // SAFETY: by the type invariant this is the bio of a running map call. The
+        // targets of this module ask for one bio of each kind, so it is no
+        // duplicate; it is not atomic, and longer than `sectors`.
+        unsafe { bindings::dm_accept_partial_bio(self.raw.as_ptr(), sectors) };
+        self.redirect(device, sector)
     }
 
     /// Hands the bio to `take`, which sees to it that it is ended some time, along with

@@ -13,7 +13,7 @@ use crate::{
 };
 use proptest::{collection::vec, prelude::*};
 
-/// Sizes around those at which a level of the index is added, whatever its fan-out.
+/// Sizes around those at which there is a bucket more, however many extents it is for.
 const SIZES: [usize; 29] = [
     0, 1, 2, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 63, 64, 65, 255, 256, 257, 511, 512, 513, 4095,
     4096, 4097, 65_535, 65_536, 65_537, 100_000,
@@ -225,7 +225,7 @@ fn sixteen_bytes_an_extent_and_a_small_index() {
                 "{memory} bytes for {size} extents"
             );
         } else {
-            // Rounding up a level or two to whole nodes.
+            // Whole buckets, and their ends.
             assert!(
                 memory <= bare + bare * 7 / 100 + 512,
                 "{memory} bytes for {size} extents"
