@@ -41,8 +41,10 @@ program() {
     # A request redirects the standard output while it is sent.
     exec {output}>&1
     printf '%s\0' "$(($# + 2))" "$BASHPID" "$output" "$@" >&"$REQUESTS"
-    read -r asker status <&"$REPLIES" && [ "$asker" = "$BASHPID" ] ||
-        { echo "no answer about $1" >&2 && exit 1; }
+    if ! read -r asker status <&"$REPLIES" || [ "$asker" != "$BASHPID" ]; then
+        echo "no answer about $1" >&2
+        exit 1
+    fi
     exec {output}>&-
     return "$status"
 }
