@@ -9,8 +9,8 @@
 //! search reads keys only. It needs few of them: the file is cut into buckets of equal
 //! length, one for [`PER_BUCKET`] extents, and for each bucket it is known which extents
 //! begin in it. Where extents are of like length, a search is a multiplication and a look
-//! at two cache lines, however many there are; where they are not, many may begin in one
-//! bucket, and at worst it is a search of all keys. The buckets are 1/16 of the table.
+//! at sixteen keys, however many there are; where they are not, many may begin in one
+//! bucket, and at worst it is a search of all keys. The buckets are 1/18 of the other two.
 
 use super::{
     extent::Extent,

@@ -50,6 +50,7 @@ impl CtrError {
         Self::from_constant(bindings::ELOOP, message)
     }
 
+    /// An error with a constant of C, which is positive.
     fn from_constant(errno: u32, message: &'static CStr) -> Self {
         // CAST: an errno is a small constant.
         let errno = -(errno as c_int);

@@ -300,6 +300,7 @@ impl BackingFile {
         self.fallocate(bindings::FALLOC_FL_ZERO_RANGE, range)
     }
 
+    /// Mirrors `vfs_fallocate()`; the size of the file stays as it is. May sleep.
     fn fallocate(&self, mode: u32, range: ByteRange) -> Result {
         // CAST: a few small flags.
         let mode = (mode | bindings::FALLOC_FL_KEEP_SIZE) as i32;

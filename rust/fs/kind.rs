@@ -49,6 +49,7 @@ static PROVEN: [FsKind; 7] = [
 ];
 
 impl FsKind {
+    /// One that is pinned by `pin`, and of which nothing else need be known.
     const fn new(name: &'static CStr, pin: Pin) -> Self {
         Self {
             name,

@@ -62,6 +62,7 @@ pub(crate) enum TableError {
     Feature,
 }
 
+// The features, as they stand in a table: see [`Features`].
 const BLOCK_MAPPED: &str = "block_mapped";
 const FILE_MAPPED: &str = "file_mapped";
 const BUFFERED_IO: &str = "buffered_io";

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# A file of 5 GiB: numbers that do not fit in 32 bits.
+# A file of 5 GiB: numbers that do not fit in 32 bits. (None can be that large on vfat.)
 #
 # vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G
 . ./lib.sh
 
-KINDS=(ext4 xfs)
+KINDS=(ext4 ext4-1k ext2 xfs btrfs f2fs)
 SIZE=$((5 << 30))
 # Written here through the device: around 2^31 and 2^32 bytes, and at both ends.
 PLACES=(0 $(((1 << 31) - 65536)) $(((1 << 32) - 65536)) $((SIZE - 131072)))

@@ -198,7 +198,9 @@ PYTHON
     grep -qF "the device x is gone" "$WORK/said"
 }
 
-written_once_more() { pattern write --direct /dev/mapper/x 65536 4096 2 && touch "$WORK/written"; }
+written_once_more() {
+    python3 "$HERE/pattern.py" write --direct /dev/mapper/x 65536 4096 2 && touch "$WORK/written"
+}
 
 grow() {
     local writer

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk 8G --cpus 1 --mem 1G
+# smoke
 #
 # How the target chooses between its two mappings: what is asked for, what the file allows,
 # and what other targets do with the same file. file-data.sh has the common reasons.

@@ -16,6 +16,7 @@ import ctypes
 import importlib
 import os
 import sys
+import types
 
 # The programs import these: they get them ready-made.
 for name in "array errno fcntl hashlib layout mmap pattern random signal struct".split():
@@ -75,7 +76,8 @@ def main():
 
 
 if (asked := main()) is not None:
-    # As if it had been started: its end is that of this process.
-    program, sys.argv[1:], code = asked
-    sys.argv[0] = program
-    exec(code, {"__name__": "__main__", "__doc__": None})
+    # As if it had been started: it is the main module, and its end is that of this process.
+    sys.argv[0], sys.argv[1:], code = asked
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    exec(code, module.__dict__)

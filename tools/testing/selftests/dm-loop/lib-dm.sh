@@ -23,9 +23,9 @@ file_sectors() { echo $((($(stat -c %s -- "$1") - ${2:-0}) / 512)); }
 
 # escape PATH: as it has to stand in a table.
 escape() {
-    local path=${1//\\/\\\\}
-    path=${path// /\\ }
-    printf '%s\n' "${path//$'\t'/\\$'\t'}"
+    local path=${1//\\/\\134}
+    path=${path// /\\040}
+    printf '%s\n' "${path//$'\t'/\\011}"
 }
 
 # loop_table FILE OFFSET [SECTORS|-] [FEATURE…]: a table with one target. Without SECTORS,

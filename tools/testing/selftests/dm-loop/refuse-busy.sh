@@ -113,6 +113,7 @@ on_itself() {
     table="0 $((SIZE / 512)) loop $WORK/self/file 0"
     MENTIONED=$WORK/self/file refused_by ELOOP "Backing file is on the device itself" "$table" load self
     refused_by ELOOP "Backing file is on the device itself" "$table 1 block_mapped" load self
+    refused_by ELOOP "Backing file is on the device itself" "$table 1 file_mapped" load self
     unclaimed "$WORK/self/file"
     # On another device it can be mapped.
     dmsetup create other --table "$table"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G
+# smoke
 #
 # Offsets and lengths that do not go with the file, on disks with sectors of 512 and of
 # 4096 bytes. The log must name the path and the numbers.
