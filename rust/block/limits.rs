@@ -27,6 +27,16 @@ impl<'a> QueueLimits<'a> {
         self.0.io_min = physical;
     }
 
+    /// The size of I/O that is best, in bytes. To be said after [`set_block_sizes`]; what
+    /// is no whole number of physical blocks is not said.
+    ///
+    /// [`set_block_sizes`]: Self::set_block_sizes
+    pub(crate) fn set_optimal(&mut self, size: u32) {
+        if size.checked_rem(self.0.physical_block_size) == Some(0) {
+            self.0.io_opt = size;
+        }
+    }
+
     /// Says that bios cannot be polled for: nothing but an interrupt, or a worker, ends
     /// them.
     pub(crate) fn forbid_polling(&mut self) {

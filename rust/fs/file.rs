@@ -43,6 +43,8 @@ pub(crate) struct Stat {
     /// What direct I/O must be aligned to in the file, in bytes: 0 where the file
     /// system says that it is impossible, [`None`] where it does not say.
     pub(super) direct_io_alignment: Option<u32>,
+    /// The size of reads and writes that suit the file system, in bytes.
+    pub(super) preferred_io: u32,
 }
 
 /// A path that has been looked up.
@@ -183,7 +185,14 @@ impl BackingFile {
             allocated: stat.blocks.saturating_mul(512),
             direct_io_alignment: (stat.result_mask & bindings::STATX_DIOALIGN != 0)
                 .then_some(stat.dio_offset_align),
+            preferred_io: stat.blksize,
         })
+    }
+
+    /// The size of reads and writes that suit the file system, in bytes: `st_blksize`. May
+    /// sleep.
+    pub(crate) fn preferred_io(&self) -> Result<u32> {
+        Ok(self.stat()?.preferred_io)
     }
 
     /// The size of the file system. May sleep.

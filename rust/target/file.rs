@@ -36,6 +36,8 @@ pub(super) struct File {
     blocks: (u32, u32),
     /// The size of the file system's blocks, in bytes.
     granularity: u32,
+    /// The size of I/O that the file system likes best, in bytes.
+    optimal: u32,
 }
 
 /// The size of a sector, in bytes.
@@ -64,7 +66,7 @@ impl File {
         if alignment.is_none() && features.io == Some(IoMode::Direct) {
             return Err(Refusal::NoDirectIo);
         }
-        let granularity = file.block_size();
+        let (granularity, optimal) = (file.block_size(), file.preferred_io()?);
         let blocks = block_sizes(target, &window, alignment, granularity);
         let caching = match alignment {
             None => Caching::All,
@@ -101,6 +103,7 @@ impl File {
             reason,
             kinds,
             granularity,
+            optimal,
         })
     }
 
@@ -175,6 +178,7 @@ impl File {
     pub(super) fn io_hints(&self, mut limits: QueueLimits<'_>) {
         let (logical, physical) = self.blocks;
         limits.set_block_sizes(logical, physical);
+        limits.set_optimal(self.optimal);
         limits.forbid_polling();
         if self.kinds.discard {
             limits.set_discard(self.granularity.max(logical));
