@@ -38,7 +38,7 @@ refusals_begin() {
     exec {KMSG}</dev/kmsg
 }
 
-news() { dd iflag=nonblock bs=8192 status=none <&"$KMSG" 2>/dev/null | sed -n 's/^[0-9]*,[0-9]*,[^;]*;//p' || true; }
+news() { kmsg_rest "$KMSG" | sed -n 's/^[0-9]*,[0-9]*,[^;]*;//p'; }
 
 # refused ERRNO MESSAGE TABLE [DMSETUP OPTION…]: TABLE cannot be loaded.
 refused() {

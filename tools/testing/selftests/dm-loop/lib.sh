@@ -139,7 +139,19 @@ wait_until() {
 
 # The kernel log. kmsg_mark remembers where it ends; kmsg_since prints the messages that
 # came after that. (Read by sequence number: writing marks into it is rate-limited.)
-kmsg_records() { dd if=/dev/kmsg iflag=nonblock bs=8192 status=none 2>/dev/null || true; }
+kmsg_records() {
+    local log
+    exec {log}</dev/kmsg
+    kmsg_rest "$log"
+    exec {log}<&-
+}
+# kmsg_rest FD: what FD, which is open on /dev/kmsg, has not read yet. Who has been overtaken by
+# the log is told so (EPIPE), and goes on with the oldest that is left.
+kmsg_rest() {
+    while ! dd iflag=nonblock bs=8192 status=none <&"$1" 2>"$WORK/dd" && grep -q "Broken pipe" "$WORK/dd"; do
+        :
+    done
+}
 kmsg_mark() { KMSG_SEEN=$(kmsg_records | awk -F, '/^[0-9]+,[0-9]+,/ { n = $2 } END { print n + 0 }'); }
 kmsg_since() {
     kmsg_records | awk -F, -v seen="${KMSG_SEEN:?}" \
