@@ -9,9 +9,10 @@
 . ./lib-fault.sh
 
 faults_needed
-SIZE=$((1 << 20))
+# Each piece of a file is an allocation or two.
+SIZE=$((64 << 10))
 LIMIT=400
-[ -z "${LONG:-}" ] || LIMIT=4000
+[ -z "${LONG:-}" ] || SIZE=$((1 << 20)) LIMIT=4000
 FILE=$MNT/file
 
 # on KIND MAKE FEATURE: a file, and how it is to be mapped.

@@ -9,7 +9,7 @@
 
 SEED=${SEED:-$(date +%s)}
 COUNT=30
-[ -z "${LONG:-}" ] || COUNT=850
+[ -z "${LONG:-}" ] || COUNT=1010
 KINDS=(valid mutated noise numbers features raw)
 FOLDER=$MNT/files
 SIZE=262144

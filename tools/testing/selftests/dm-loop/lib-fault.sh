@@ -37,7 +37,8 @@ faults_end() {
     fault times 0
     fault task-filter N
     fault require-start 0
-    fault require-end 0
+    # Only this stands for "no matter where".
+    fault require-end 0xffffffffffffffff
     fault verbose 0
 }
 

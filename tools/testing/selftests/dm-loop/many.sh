@@ -7,6 +7,8 @@
 . ./lib-lock.sh
 
 COUNT=1000
+# Lockdep has no room for that many queues.
+[ ! -e /proc/lockdep ] || COUNT=100
 PART=16384
 SECTORS=$((PART / 512))
 
@@ -97,8 +99,8 @@ fs_make ext4
 udevadm control --exit
 trap '/usr/lib/systemd/systemd-udevd --daemon; finish' EXIT
 plan 4
-check "2,000 files' worth of data" make_files
-check "2,000 devices" create
+check "as many files" make_files
+check "$((2 * COUNT)) devices" create
 check "each written, each read" all_written
 check "all removed again" removed
 fs_end

@@ -131,7 +131,7 @@ in_memory() {
 # Files of the kernel: some have no size, some a very large one.
 of_the_kernel() {
     refused EOPNOTSUPP "Cannot block-map: file system has no block device" \
-        "0 8 loop /sys/kernel/btf/vmlinux 0 1 block_mapped" --readonly
+        "0 8 loop /sys/kernel/uevent_seqnum 0 1 block_mapped" --readonly
     refused EINVAL "Device does not fit in the backing file" "0 8 loop /proc/version 0 1 block_mapped" --readonly
     refused EINVAL "Device does not fit in the backing file" "0 8 loop /proc/self/mem 0 1 block_mapped" --readonly
 }
