@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G
+# vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G --timeout 1800
 #
 # Files on a disk with sectors of 4096 bytes: a device that is made of such blocks has them
 # and goes past the page cache; another has sectors of 512 bytes, and loses nothing.
@@ -109,7 +109,48 @@ ends_within_a_block() {
     pattern verify "$FILE" 8704 3584 5
 }
 
-plan 10
+# Every kind of file there is, in windows that are made of the disk's blocks and that are not.
+any_kind() {
+    local kind=$1 mode=$2 features window offset length
+    read -ra features <<<"$(features_for "$HOST" "$kind" "$mode" | xargs)"
+    for window in "8192 1048576" "4096 1025024"; do
+        read -r offset length <<<"$window"
+        file_make "$kind" "$FILE" "$SIZE"
+        loop_create t0 "$FILE" "$offset" $((length / 512)) "${features[@]}"
+        is_new /dev/mapper/t0 0 "$length" "$offset"
+        pattern write --direct /dev/mapper/t0 4096 65536 2 "$offset" -- \
+            verify --direct /dev/mapper/t0 4096 65536 2 "$offset"
+        remove t0
+        drop_caches
+        is_new "$FILE" 0 $((offset + 4096))
+        pattern verify "$FILE" $((offset + 4096)) 65536 2
+        is_new "$FILE" $((offset + 69632)) $((SIZE - offset - 69632))
+    done
+}
+
+HOSTS_HERE=(ext4 xfs btrfs btrfs-cow f2fs vfat overlay fscrypt nfs)
+total=10
+for host in "${HOSTS_HERE[@]}"; do
+    for kind in $(kinds_of "$host"); do
+        for mode in $(modes_of "$host"); do total=$((total + 1)); done
+    done
+done
+plan "$total"
+for host in "${HOSTS_HERE[@]}"; do
+    lack=$(host_lacks "$host")
+    [ -n "$lack" ] || host_begin "$host" "$DISK"
+    FILE=$FOLDER/file
+    for kind in $(kinds_of "$host"); do
+        for mode in $(modes_of "$host"); do
+            if [ -n "$lack" ]; then
+                skip "$host, $kind, $mode" "$lack"
+            else
+                check "$host, $kind, $mode: all of it" any_kind "$kind" "$mode"
+            fi
+        done
+    done
+    [ -n "$lack" ] || host_end
+done
 for fs in ext4 xfs; do
     fs_make "$fs" "$DISK"
     FILE=$MNT/file

@@ -77,6 +77,23 @@ file_first() {
     remove first
 }
 
+# Somebody might write to it in between: it is not block-mapped, and nothing is lost.
+others_write() {
+    make_file "$FILE" "$SIZE"
+    exec {writer}<>"$FILE"
+    loop_refused EBUSY "Backing file is in use" "$FILE" 0 - block_mapped
+    loop_create t0 "$FILE" 0
+    mapped_as t0 direct in_use
+    shown t0
+    printf x >&"$writer"
+    expect x "$(dd if=/dev/mapper/t0 iflag=direct bs=512 count=1 status=none | head -c 1)"
+    remove t0
+    exec {writer}>&-
+    loop_create t0 "$FILE" 0
+    status_is t0 "block $(extent_count "$FILE") $(mountpoint -x "$(disk 0)")"
+    remove t0
+}
+
 block_first() {
     make_file "$FILE" "$SIZE"
     loop_create first "$FILE" 0 "$HALF" block_mapped
@@ -163,12 +180,13 @@ part_of_a_page() {
     fs_end
 }
 
-plan 10
+plan 11
 fs_make ext4
 check "what is asked for" requested
 check "a file-mapped file is not locked" unlocked
 check "a file that is file-mapped is not block-mapped" file_first
 check "a file that is block-mapped is not file-mapped" block_first
+check "a file that others have open for writing" others_write
 check "two readers of a sparse file" both_read
 check "an active swap file" swap_file
 fs_end

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk 8G --cpus 1 --mem 1G --timeout 1500
+# vm: --disk 8G --cpus 1 --mem 1G --timeout 2400
 #
 # File-mapped devices under load: fio checks what it writes, a file system on the device is
 # filled, checked, and found again through the file alone.
@@ -46,25 +46,27 @@ filled_inside() {
     umount "$inner"
 }
 
-HOSTS_HERE=(ext4 xfs btrfs-cow f2fs tmpfs overlay nfs fscrypt)
 total=0
-for host in "${HOSTS_HERE[@]}"; do
-    for mode in $(modes_of "$host"); do total=$((total + 2)); done
+for host in "${HOSTS[@]}"; do
+    for kind in $(kinds_of "$host"); do
+        for mode in $(modes_of "$host"); do total=$((total + 2)); done
+    done
 done
 plan "$total"
-for host in "${HOSTS_HERE[@]}"; do
+for host in "${HOSTS[@]}"; do
     lack=$(host_lacks "$host")
     [ -n "$lack" ] || host_begin "$host"
     FILE=$FOLDER/file
-    kind=$(kinds_of "$host" | cut -d' ' -f1)
-    for mode in $(modes_of "$host"); do
-        if [ -n "$lack" ]; then
-            skip "$host, $mode: verified" "$lack"
-            skip "$host, $mode: a file system" "$lack"
-        else
-            check "$host, $mode: what fio writes is what it reads" verified "$kind" "$mode"
-            check "$host, $mode: a file system on the device" filled_inside "$kind" "$mode"
-        fi
+    for kind in $(kinds_of "$host"); do
+        for mode in $(modes_of "$host"); do
+            if [ -n "$lack" ]; then
+                skip "$host, $kind, $mode: verified" "$lack"
+                skip "$host, $kind, $mode: a file system" "$lack"
+            else
+                check "$host, $kind, $mode: what fio writes is what it reads" verified "$kind" "$mode"
+                check "$host, $kind, $mode: a file system on the device" filled_inside "$kind" "$mode"
+            fi
+        done
     done
     [ -n "$lack" ] || host_end
 done

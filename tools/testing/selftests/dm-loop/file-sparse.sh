@@ -133,12 +133,14 @@ cannot_punch() {
 }
 
 HOSTS_HERE=(ext4 xfs btrfs-cow f2fs tmpfs overlay nfs)
-plan $((${#HOSTS_HERE[@]} * 4 + 3))
+plan $((${#HOSTS_HERE[@]} * 5 + 3))
 for host in "${HOSTS_HERE[@]}"; do
     host_begin "$host"
     FILE=$FOLDER/file
-    check "$host, direct: fstrim" trimmed direct
-    for mode in direct buffered; do check "$host, $mode: discard and zeroes" discarded "$mode"; done
+    for mode in direct buffered; do
+        check "$host, $mode: fstrim" trimmed "$mode"
+        check "$host, $mode: discard and zeroes" discarded "$mode"
+    done
     check "$host, buffered: discard within blocks" shifted buffered
     [ "$host" != ext4 ] || check "no_discard: nothing is given back" not_offered direct
     host_end

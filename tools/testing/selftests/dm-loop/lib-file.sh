@@ -20,9 +20,9 @@ FOLDER='' HOST=''
 # kinds_of HOST
 kinds_of() {
     case $1 in
-    ext4) echo sparse fallocated ;;
+    ext4 | f2fs) echo sparse fallocated ;;
     xfs | btrfs) echo sparse fallocated reflinked ;;
-    f2fs | tmpfs | overlay | nfs | 9p) echo sparse ;;
+    tmpfs | overlay | nfs | 9p) echo sparse ;;
     btrfs-cow | vfat | fscrypt) echo written ;;
     esac
 }
@@ -33,6 +33,8 @@ reason_for() {
     tmpfs/* | overlay/* | nfs/* | 9p/*) echo no_blockdev ;;
     btrfs-cow/*) echo cow ;;
     fscrypt/*) echo encrypted ;;
+    # Those it gives a place when it is asked for one.
+    f2fs/fallocated) echo requested ;;
     */sparse) echo sparse ;;
     */fallocated) echo unwritten ;;
     xfs/reflinked) echo cow ;;
@@ -53,6 +55,7 @@ block_mapped_refused() {
     cow) words="file is copied on write" ;;
     encrypted) words="file is encrypted" ;;
     verity) words="file is protected by fs-verity" ;;
+    dax) words="file is on DAX" ;;
     misaligned) words="file layout is misaligned" ;;
     esac
     loop_refused EOPNOTSUPP "Cannot block-map: ${words?no such reason}" "${@:3}" "$1" 0 - block_mapped
@@ -73,7 +76,9 @@ modes_of() {
 features_for() {
     local modes
     read -ra modes <<<"$(modes_of "$1")"
-    [ "$2" != written ] || [ "$1" != vfat ] || echo file_mapped
+    case $1/$2 in
+    vfat/written | f2fs/fallocated) echo file_mapped ;;
+    esac
     [ "$3" = "${modes[0]}" ] || echo "$3_io"
 }
 

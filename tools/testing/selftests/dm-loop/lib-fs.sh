@@ -159,14 +159,7 @@ mappable_sectors() {
 }
 
 # fill FOLDER: files of many sizes, 10 MiB of them. filled FOLDER: whether all of them are still there.
-fill() {
-    local i
-    for i in {1..64}; do
-        mkdir -p "$1/folder$((i % 8))"
-        head -c $((i * 5003)) /dev/urandom >"$1/folder$((i % 8))/file$i"
-    done
-    (cd "$1" && find . -type f -exec sha256sum {} +) >"$WORK/sums"
-}
+fill() { program tree.py "$1" >"$WORK/sums"; }
 filled() { (cd "$1" && sha256sum --quiet --strict -c "$WORK/sums"); }
 
 drop_caches() { sync && echo 3 >/proc/sys/vm/drop_caches; }
