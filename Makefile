@@ -34,6 +34,10 @@ check:
 check-%:
 	@scripts/check $*
 
+.PHONY: bench
+bench:
+	@scripts/bench
+
 .PHONY: bench-%
 bench-%:
 	@scripts/bench-$*

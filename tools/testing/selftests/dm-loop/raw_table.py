@@ -16,7 +16,7 @@ import sys
 # struct dm_ioctl and struct dm_target_spec of <linux/dm-ioctl.h>.
 HEADER = struct.Struct("<3L L L L l L L L Q 128s 129s 7s")
 TARGET = struct.Struct("<QQlL16s")
-DM_DEV_CREATE, DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_DEV_STATUS, DM_TABLE_LOAD, DM_TABLE_CLEAR = 3, 4, 6, 7, 9, 10
+DM_DEV_CREATE, DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_DEV_STATUS, DM_TABLE_LOAD, DM_TABLE_CLEAR, DM_TABLE_STATUS = 3, 4, 6, 7, 9, 10, 12
 
 
 def dm(control, command, name, targets=0, data=b"", flags=0):
