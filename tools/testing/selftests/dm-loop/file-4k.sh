@@ -129,28 +129,9 @@ any_kind() {
 }
 
 HOSTS_HERE=(ext4 xfs btrfs btrfs-cow f2fs vfat overlay fscrypt nfs)
-total=10
-for host in "${HOSTS_HERE[@]}"; do
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do total=$((total + 1)); done
-    done
-done
-plan "$total"
-for host in "${HOSTS_HERE[@]}"; do
-    lack=$(host_lacks "$host")
-    [ -n "$lack" ] || host_begin "$host" "$DISK"
-    FILE=$FOLDER/file
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do
-            if [ -n "$lack" ]; then
-                skip "$host, $kind, $mode" "$lack"
-            else
-                check "$host, $kind, $mode: all of it" any_kind "$kind" "$mode"
-            fi
-        done
-    done
-    [ -n "$lack" ] || host_end
-done
+each() { try "all of it" any_kind "$@"; }
+plan $(($(kinds_count "${HOSTS_HERE[@]}") + 10))
+each_kind "$DISK" each "${HOSTS_HERE[@]}"
 for fs in ext4 xfs; do
     fs_make "$fs" "$DISK"
     FILE=$MNT/file

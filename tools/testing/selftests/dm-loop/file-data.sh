@@ -54,25 +54,6 @@ data() {
     [ "$kind" != reflinked ] || pattern verify "$FILE.other" 0 "$SIZE" 1
 }
 
-total=0
-for host in "${HOSTS[@]}"; do
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do total=$((total + 1)); done
-    done
-done
-plan "$total"
-for host in "${HOSTS[@]}"; do
-    lack=$(host_lacks "$host")
-    [ -n "$lack" ] || host_begin "$host"
-    FILE=$FOLDER/file
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do
-            if [ -n "$lack" ]; then
-                skip "$host, $kind, $mode" "$lack"
-            else
-                check "$host, $kind, $mode: device and file are the same" data "$kind" "$mode"
-            fi
-        done
-    done
-    [ -n "$lack" ] || host_end
-done
+each() { try "device and file are the same" data "$@"; }
+plan "$(kinds_count "${HOSTS[@]}")"
+each_kind "$(disk 0)" each "${HOSTS[@]}"

@@ -46,27 +46,9 @@ filled_inside() {
     umount "$inner"
 }
 
-total=0
-for host in "${HOSTS[@]}"; do
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do total=$((total + 2)); done
-    done
-done
-plan "$total"
-for host in "${HOSTS[@]}"; do
-    lack=$(host_lacks "$host")
-    [ -n "$lack" ] || host_begin "$host"
-    FILE=$FOLDER/file
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do
-            if [ -n "$lack" ]; then
-                skip "$host, $kind, $mode: verified" "$lack"
-                skip "$host, $kind, $mode: a file system" "$lack"
-            else
-                check "$host, $kind, $mode: what fio writes is what it reads" verified "$kind" "$mode"
-                check "$host, $kind, $mode: a file system on the device" filled_inside "$kind" "$mode"
-            fi
-        done
-    done
-    [ -n "$lack" ] || host_end
-done
+each() {
+    try "what fio writes is what it reads" verified "$@"
+    try "a file system on the device" filled_inside "$@"
+}
+plan $((2 * $(kinds_count "${HOSTS[@]}")))
+each_kind "$(disk 0)" each "${HOSTS[@]}"

@@ -95,27 +95,9 @@ stacked() {
     rm -f "$FILE".[01]*
 }
 
-total=0
-for host in "${HOSTS[@]}"; do
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do total=$((total + 2)); done
-    done
-done
-plan "$total"
-for host in "${HOSTS[@]}"; do
-    lack=$(host_lacks "$host")
-    [ -n "$lack" ] || host_begin "$host"
-    FILE=$FOLDER/file
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do
-            if [ -n "$lack" ]; then
-                skip "$host, $kind, $mode: its life" "$lack"
-                skip "$host, $kind, $mode: a stack" "$lack"
-            else
-                check "$host, $kind, $mode: suspended, reloaded, only read" lived "$kind" "$mode"
-                check "$host, $kind, $mode: two as one below encryption" stacked "$kind" "$mode"
-            fi
-        done
-    done
-    [ -n "$lack" ] || host_end
-done
+each() {
+    try "suspended, reloaded, only read" lived "$@"
+    try "two as one below encryption" stacked "$@"
+}
+plan $((2 * $(kinds_count "${HOSTS[@]}")))
+each_kind "$(disk 0)" each "${HOSTS[@]}"

@@ -75,27 +75,10 @@ neighbours() {
     remove left right
 }
 
-# On real disks these are multiples of what direct I/O wants, and these are not.
-total=1
-for host in "${HOSTS[@]}"; do
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do total=$((total + 1)); done
-    done
-done
-plan "$total"
-for host in "${HOSTS[@]}"; do
-    lack=$(host_lacks "$host")
-    [ -n "$lack" ] || host_begin "$host"
-    FILE=$FOLDER/file
-    for kind in $(kinds_of "$host"); do
-        for mode in $(modes_of "$host"); do
-            if [ -n "$lack" ]; then
-                skip "$host, $kind, $mode: five windows" "$lack"
-            else
-                check "$host, $kind, $mode: five windows" windows "$kind" "$mode" "$(reason_for "$host" "$kind")"
-            fi
-        done
-    done
-    [ "$host" != ext4 ] || check "$host: a block shared by neighbours" neighbours
-    [ -n "$lack" ] || host_end
-done
+each() { try "five windows" windows "$1" "$2" "$(reason_for "$HOST" "$1")"; }
+plan $(($(kinds_count "${HOSTS[@]}") + 1))
+each_kind "$(disk 0)" each "${HOSTS[@]}"
+host_begin ext4
+FILE=$FOLDER/file
+check "ext4: a block shared by neighbours" neighbours
+host_end

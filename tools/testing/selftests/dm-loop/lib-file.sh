@@ -153,6 +153,38 @@ is_new() {
     esac
 }
 
+# kinds_count HOST…: how many kinds of files these have, past the page cache and through it.
+kinds_count() {
+    local host kind n=0
+    for host; do
+        for kind in $(kinds_of "$host"); do n=$((n + $(modes_of "$host" | wc -w))); done
+    done
+    echo "$n"
+}
+
+# each_kind DEVICE TEST HOST…: TEST KIND MODE for each of these, on its HOST, where $FILE is
+# to be. TEST makes its results with try, which skips what cannot be had here.
+each_kind() {
+    local device=$1 test=$2 host kind mode
+    shift 2
+    for host; do
+        LACK=$(host_lacks "$host")
+        [ -n "$LACK" ] || host_begin "$host" "$device"
+        # shellcheck disable=SC2034 # for TEST
+        FILE=$FOLDER/file
+        for kind in $(kinds_of "$host"); do
+            for mode in $(modes_of "$host"); do
+                TRIED="$host, $kind, $mode"
+                "$test" "$kind" "$mode"
+            done
+        done
+        [ -n "$LACK" ] || host_end
+    done
+}
+
+# try NAME COMMAND…: check, in a test of each_kind.
+try() { if [ -n "$LACK" ]; then skip "$TRIED: $1" "$LACK"; else check "$TRIED: $1" "${@:2}"; fi; }
+
 # mapped_as NAME MODE REASON: how many bios are in flight is not for us to say.
 mapped_as() {
     local got

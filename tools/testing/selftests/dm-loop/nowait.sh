@@ -47,23 +47,12 @@ print(tally["done"], tally["again"])
 PYTHON
 }
 
-# Nothing here ever has to wait, but for the disk.
-block_mapped() {
+# all_at_once FEATURE: nothing has to wait but for the disk; and workers, who may, do what is
+# file-mapped. So all is done.
+all_at_once() {
     local tally
     make_fragmented "$FILE" "$SIZE"
-    loop_create t0 "$FILE" 0 - block_mapped
-    tally=$(at_once /dev/mapper/t0 2)
-    echo "tally: $tally"
-    expect "$((3 * SIZE / 4096)) 0" "$tally" "done, and to be tried again"
-    remove t0
-    pattern verify "$FILE" 0 "$SIZE" 2
-}
-
-# Workers do it, who may wait: so it is all done, too.
-file_mapped() {
-    local tally
-    make_file "$FILE" "$SIZE"
-    loop_create t0 "$FILE" 0 - file_mapped "$1_io"
+    loop_create t0 "$FILE" 0 - "$1"
     tally=$(at_once /dev/mapper/t0 2)
     echo "tally: $tally"
     expect "$((3 * SIZE / 4096)) 0" "$tally" "done, and to be tried again"
@@ -86,9 +75,9 @@ through_io_uring() {
 fs_make ext4
 FILE=$MNT/file
 plan 6
-check "block-mapped" block_mapped
-check "file-mapped, direct" file_mapped direct
-check "file-mapped, buffered" file_mapped buffered
+check "block-mapped" all_at_once block_mapped
+check "file-mapped, direct" all_at_once direct_io
+check "file-mapped, buffered" all_at_once buffered_io
 check "io_uring, block-mapped" through_io_uring block_mapped
 check "io_uring, direct" through_io_uring file_mapped direct_io
 check "io_uring, buffered" through_io_uring file_mapped buffered_io
