@@ -40,13 +40,10 @@ def make_files(folder, count):
 
 def create(control, path, name, feature):
     """Returns the minor number of the device."""
-    arguments = f"{path} 0 1 {feature}".encode() + b"\0"
-    arguments += bytes(-len(arguments) % 8)
-    spec = dm.TARGET.pack(0, SIZE // 512, 0, dm.TARGET.size + len(arguments), b"loop") + arguments
     dm.dm(control, dm.DM_DEV_CREATE, name)
-    dm.dm(control, dm.DM_TABLE_LOAD, name, 1, spec)
-    answer = dm.dm(control, dm.DM_DEV_SUSPEND, name)
-    return dm.HEADER.unpack_from(answer)[10] & 0xFF | dm.HEADER.unpack_from(answer)[10] >> 12 & 0xFFFFF00
+    dm.dm(control, dm.DM_TABLE_LOAD, name, 1, dm.line(SIZE // 512, f"{path} 0 1 {feature}".encode()))
+    number = dm.HEADER.unpack_from(dm.dm(control, dm.DM_DEV_SUSPEND, name))[10]
+    return os.minor(number)
 
 
 def events(on):

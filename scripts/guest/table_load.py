@@ -17,14 +17,11 @@ NAME = b"bench"
 
 def main(path, times):
     control = os.open("/dev/mapper/control", os.O_RDWR)
-    arguments = f"{path} 0 1 block_mapped".encode() + b"\0"
-    arguments += bytes(-len(arguments) % 8)
-    sectors = os.stat(path).st_size // 4096 * 8
-    spec = dm.TARGET.pack(0, sectors, 0, dm.TARGET.size + len(arguments), b"loop") + arguments
+    table = dm.line(os.stat(path).st_size // 4096 * 8, f"{path} 0 1 block_mapped".encode())
     dm.dm(control, dm.DM_DEV_CREATE, NAME)
     for number in range(times):
         start = time.perf_counter_ns()
-        dm.dm(control, dm.DM_TABLE_LOAD, NAME, 1, spec)
+        dm.dm(control, dm.DM_TABLE_LOAD, NAME, 1, table)
         taken = time.perf_counter_ns() - start
         if number == 0:
             room = bytes(4096)

@@ -44,9 +44,7 @@ def references():
 
 
 def main(device, limit, path, sectors, params):
-    device, text = device.encode(), params.encode() + b"\0"
-    text += bytes(-len(text) % 8)
-    spec = raw_table.TARGET.pack(0, int(sectors), 0, raw_table.TARGET.size + len(text), b"loop") + text
+    device, table = device.encode(), raw_table.line(int(sectors), params.encode())
     control = os.open("/dev/mapper/control", os.O_RDWR)
     nth = os.open(FAIL_NTH, os.O_RDWR)
     before, tally = digest(path), collections.Counter()
@@ -57,7 +55,7 @@ def main(device, limit, path, sectors, params):
         os.pwrite(nth, b"%d" % number, 0)
         failed = None
         try:
-            raw_table.dm(control, raw_table.DM_TABLE_LOAD, device, 1, spec)
+            raw_table.dm(control, raw_table.DM_TABLE_LOAD, device, 1, table)
         except OSError as error:
             failed = errno.errorcode[error.errno]
         left = int(os.pread(nth, 20, 0).split(b"\0")[0])

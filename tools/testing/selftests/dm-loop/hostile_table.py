@@ -73,11 +73,9 @@ class Trial:
 
     def load_raw(self, sectors, params, readonly):
         """Past dmsetup, as it would say it."""
-        text = params.split(b"\0")[0] + b"\0"
-        text += bytes(-len(text) % 8)
-        spec = raw_table.TARGET.pack(0, sectors, 0, raw_table.TARGET.size + len(text), b"loop")
+        table = raw_table.line(sectors, params.split(b"\0")[0])
         try:
-            raw_table.dm(self.control, raw_table.DM_TABLE_LOAD, self.device, 1, spec + text, flags=int(readonly))
+            raw_table.dm(self.control, raw_table.DM_TABLE_LOAD, self.device, 1, table, flags=int(readonly))
         except OSError as error:
             return f"failed: {os.strerror(error.errno)}".encode()
         return None

@@ -54,10 +54,8 @@ class Player:
 
     def load(self, name, sectors, path, offset, features=(), readonly=False):
         words = [path, str(offset), *([str(len(features)), *features] if features else [])]
-        text = " ".join(words).encode() + b"\0"
-        text += bytes(-len(text) % 8)
-        spec = raw_table.TARGET.pack(0, sectors, 0, raw_table.TARGET.size + len(text), b"loop") + text
-        return self.attempt("load", self.dm, raw_table.DM_TABLE_LOAD, name, targets=1, data=spec, flags=READONLY * readonly)
+        table = raw_table.line(sectors, " ".join(words).encode())
+        return self.attempt("load", self.dm, raw_table.DM_TABLE_LOAD, name, targets=1, data=table, flags=READONLY * readonly)
 
     def resume(self, name):
         return self.attempt("resume", self.dm, raw_table.DM_DEV_SUSPEND, name)

@@ -16,7 +16,8 @@ import sys
 # struct dm_ioctl and struct dm_target_spec of <linux/dm-ioctl.h>.
 HEADER = struct.Struct("<3L L L L l L L L Q 128s 129s 7s")
 TARGET = struct.Struct("<QQlL16s")
-DM_DEV_CREATE, DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_DEV_STATUS, DM_TABLE_LOAD, DM_TABLE_CLEAR, DM_TABLE_STATUS = 3, 4, 6, 7, 9, 10, 12
+DM_DEV_CREATE, DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_DEV_STATUS = 3, 4, 6, 7
+DM_TABLE_LOAD, DM_TABLE_CLEAR, DM_TABLE_STATUS = 9, 10, 12
 
 
 def dm(control, command, name, targets=0, data=b"", flags=0):
@@ -29,10 +30,15 @@ def dm(control, command, name, targets=0, data=b"", flags=0):
     return request
 
 
-def main(name, sectors, target):
-    arguments = sys.stdin.buffer.read() + b"\0"
+def line(sectors, arguments, target=b"loop"):
+    """A table of one line, as DM_TABLE_LOAD takes it."""
+    arguments += b"\0"
     arguments += bytes(-len(arguments) % 8)
-    spec = TARGET.pack(0, int(sectors), 0, TARGET.size + len(arguments), target.encode())
+    return TARGET.pack(0, sectors, 0, TARGET.size + len(arguments), target) + arguments
+
+
+def main(name, sectors, target):
+    table = line(int(sectors), sys.stdin.buffer.read(), target.encode())
     control = os.open("/dev/mapper/control", os.O_RDWR)
     name = name.encode()
     try:
@@ -40,7 +46,7 @@ def main(name, sectors, target):
     except OSError as error:
         sys.exit(errno.errorcode[error.errno])
     try:
-        dm(control, DM_TABLE_LOAD, name, 1, spec + arguments)
+        dm(control, DM_TABLE_LOAD, name, 1, table)
         dm(control, DM_DEV_SUSPEND, name)
     except OSError as error:
         dm(control, DM_DEV_REMOVE, name)
