@@ -25,6 +25,7 @@ mod blocks;
 mod claim;
 mod file;
 mod file_io;
+mod growth;
 mod inode;
 mod kind;
 mod lane;

@@ -97,6 +97,16 @@ sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev)
 
 /* linux/fs.h */
 
+void dm_loop_file_end_write(struct file *file)
+{
+	file_end_write(file);
+}
+
+bool dm_loop_file_start_write_trylock(struct file *file)
+{
+	return file_start_write_trylock(file);
+}
+
 /* Counts openers and shared mappings, less the one that @file is itself. */
 bool dm_loop_has_other_writers(struct file *file)
 {

@@ -39,6 +39,8 @@ unsigned int dm_loop_bdev_logical_block_size(struct block_device *bdev);
 sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev);
 
 /* linux/fs.h */
+void dm_loop_file_end_write(struct file *file);
+bool dm_loop_file_start_write_trylock(struct file *file);
 bool dm_loop_has_other_writers(struct file *file);
 loff_t dm_loop_i_size_read(struct inode *inode);
 void dm_loop_inode_lock(struct inode *inode);

@@ -10,6 +10,7 @@
 
 mod block;
 mod file;
+mod message;
 mod placement;
 mod refusal;
 mod table;
@@ -18,6 +19,7 @@ mod window;
 use self::{
     block::Block,
     file::File,
+    message::Message,
     refusal::{report, Reason, Refusal},
     table::{Features, Mapping, Table},
     window::Window,
@@ -120,6 +122,18 @@ impl Operations for Loop {
                 private.write_path(out)?;
                 write!(out, ",offset={};", private.offset)
             }
+        }
+    }
+
+    /// - `grow <bytes>`: makes the file of a block-mapped device at least that long, so
+    ///   that a longer table can be loaded.
+    fn message(private: &Self, args: Args<'_>) -> Result {
+        let message = Message::parse(args.iter().map(CStr::to_bytes));
+        let Message::Grow(size) = message.ok_or(EINVAL)?;
+        match &private.backing {
+            Backing::Block(block) => block.grow(size),
+            // Whoever wants it longer can make it so.
+            Backing::File(_) => Err(EINVAL),
         }
     }
 

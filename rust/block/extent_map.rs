@@ -161,6 +161,15 @@ impl<B: Deref<Target = [u64]>> ExtentMap<B> {
         })
     }
 
+    /// Whether all of `other` lies where this has it too.
+    pub(crate) fn begins_with(&self, other: &Self) -> bool {
+        let len = other.end.as_count();
+        self.end >= other.end
+            && self
+                .runs(Sector::ZERO, len)
+                .eq(other.runs(Sector::ZERO, len))
+    }
+
     /// The number of the extent that holds `file`, which is before the end.
     #[inline(always)]
     fn find(&self, file: u64) -> Option<usize> {

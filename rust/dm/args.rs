@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arguments of a table line.
+//! The arguments of a table line, or of a message.
 //!
-//! Mirrors `argc` and `argv` of `dm_ctr_fn` in
+//! Mirrors `argc` and `argv` of `dm_ctr_fn` and `dm_message_fn` in
 //! [`include/linux/device-mapper.h`](srctree/include/linux/device-mapper.h).
 
 use core::{ffi::CStr, marker::PhantomData};
@@ -11,7 +11,7 @@ use kernel::{
     prelude::*,
 };
 
-/// The arguments of a table line, as device-mapper split it.
+/// The arguments of a table line or a message, as device-mapper split it.
 ///
 /// # Invariants
 ///
@@ -24,7 +24,7 @@ pub(crate) struct Args<'a> {
 }
 
 impl<'a> Args<'a> {
-    /// Wraps the arguments of a constructor.
+    /// Wraps the arguments of a call.
     ///
     /// # Safety
     ///

@@ -109,6 +109,10 @@ pub(crate) trait Operations: 'static {
         out: &mut StatusWriter<'_>,
     ) -> fmt::Result;
 
+    /// Does what a message asks for, as `dmsetup message` sends it. Process context, may
+    /// sleep; the device cannot be suspended meanwhile.
+    fn message(private: Borrowed<'_, Self>, args: Args<'_>) -> Result;
+
     /// Called when the target is suspended, after its last bio has ended. Process
     /// context, may sleep.
     fn postsuspend(private: Borrowed<'_, Self>, target: Target<'_>);
@@ -226,6 +230,25 @@ impl<T: Operations> OperationsVTable<T> {
         let _ = T::status(private, kind, &mut out);
     }
 
+    /// The `dm_message_fn`.
+    ///
+    /// # Safety
+    ///
+    /// For device-mapper, as `message` of a [`Registration<T>`].
+    unsafe extern "C" fn message(
+        ti: *mut bindings::dm_target,
+        argc: c_uint,
+        argv: *mut *mut c_char,
+        _result: *mut c_char,
+        _maxlen: c_uint,
+    ) -> c_int {
+        // SAFETY: device-mapper passes `argc` strings that live as long as the call.
+        let args = unsafe { Args::from_raw(argc, argv) };
+        // SAFETY: device-mapper holds the table, and so the target, during the call.
+        let private = unsafe { Self::private(ti) };
+        T::message(private, args).map_or_else(Error::to_errno, |()| 0)
+    }
+
     /// The `dm_postsuspend_fn`.
     ///
     /// # Safety
@@ -313,6 +336,7 @@ impl<T: Operations> Registration<T> {
                         dtr: Some(OperationsVTable::<T>::dtr),
                         map: Some(OperationsVTable::<T>::map),
                         status: Some(OperationsVTable::<T>::status),
+                        message: Some(OperationsVTable::<T>::message),
                         postsuspend: Some(OperationsVTable::<T>::postsuspend),
                         io_hints: Some(OperationsVTable::<T>::io_hints),
                         iterate_devices: Some(OperationsVTable::<T>::iterate_devices),

@@ -19,6 +19,9 @@
 //!    locks, so one that was under way before step 2 may do its work at any time; who
 //!    opens the file after that finds the flag set.
 //!
+//! A file that is made longer while it is claimed is written by this module alone, past
+//! the check of `S_SWAPFILE`, which stays set; then steps 3 to 6 are repeated.
+//!
 //! Released, after the last I/O: `swap_deactivate`, drop what readers have cached
 //! meanwhile, clear `S_SWAPFILE`, close the file.
 //!
@@ -27,6 +30,7 @@
 
 use super::{
     file::BackingFile,
+    growth,
     kind::FsKind,
     layout::{self, FileMap, Layout},
     mark::{drop_page_cache, Mark},
@@ -119,6 +123,25 @@ impl Claim {
             return Err(ClaimError::Busy);
         }
         Ok(Self { layout, mark })
+    }
+
+    /// Makes the file at least `size` bytes long, and takes up where the new part lies.
+    /// Nobody else can write to it meanwhile either. Process context, sleeps.
+    ///
+    /// On an error the claim is what it was; the file may be longer.
+    pub(super) fn grow(&mut self, size: u64) -> Result<(), ClaimError> {
+        let file = self.mark.file();
+        let kind = check_kind(file)?;
+        growth::extend(file, kind.growth, size)?;
+        file.sync()?;
+        layout::check_holes(file)?;
+        let layout = Layout::new(file, kind)?;
+        if !layout.map().begins_with(self.layout.map()) {
+            pr_err!("blocks of a claimed file have moved\n");
+            return Err(ClaimError::Failed(EIO));
+        }
+        self.layout = layout;
+        Ok(())
     }
 
     /// Where the file lies.

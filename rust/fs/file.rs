@@ -195,14 +195,27 @@ impl BackingFile {
         Ok(self.stat()?.preferred_io)
     }
 
-    /// The size of the file system. May sleep.
-    pub(super) fn fs_size(&self) -> Result<SectorCount> {
+    /// Asks the file system about itself. May sleep.
+    fn statfs(&self) -> Result<bindings::kstatfs> {
         let mut stat: bindings::kstatfs = pin_init::zeroed();
         // SAFETY: the path of an open file never changes; there is room for the answer.
         to_result(unsafe { bindings::vfs_statfs(self.path_ptr(), &mut stat) })?;
+        Ok(stat)
+    }
+
+    /// The size of the file system. May sleep.
+    pub(super) fn fs_size(&self) -> Result<SectorCount> {
+        let stat = self.statfs()?;
         let block = u64::try_from(stat.f_bsize)?;
         let bytes = stat.f_blocks.checked_mul(block).ok_or(EOVERFLOW)?;
         Ok(SectorCount::from_bytes_floor(bytes))
+    }
+
+    /// The bytes that the file system has left for users. May sleep.
+    pub(super) fn fs_free(&self) -> Result<u64> {
+        let stat = self.statfs()?;
+        let block = u64::try_from(stat.f_bsize)?;
+        Ok(stat.f_bavail.saturating_mul(block))
     }
 
     /// Whether the file has the attribute that `chattr +C` gives: never copied on

@@ -18,6 +18,20 @@ pub(crate) enum Pin {
     ActivateTwice,
 }
 
+/// How a file that has `S_SWAPFILE` is given more blocks, written and full of zeroes: past
+/// the one check of that flag, which is this module's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// Not at all.
+    Never,
+    /// As by a `write(2)` of its own, which is `__generic_file_write_iter()` with the inode
+    /// locked, and nothing else.
+    Written,
+    /// By its `fallocate` with `FALLOC_FL_WRITE_ZEROES`, which needs a device that writes
+    /// zeroes by itself.
+    Zeroed,
+}
+
 /// What this module relies on in a file system.
 #[derive(Debug)]
 pub(crate) struct FsKind {
@@ -26,6 +40,9 @@ pub(crate) struct FsKind {
     pub(crate) pin: Pin,
     /// Whether files are copied on write unless they have the attribute against it.
     pub(crate) cow: bool,
+    /// How files are made longer while they are claimed. Only where blocks are kept in
+    /// place by the flag: a second `swap_activate` would count twice elsewhere.
+    pub(crate) growth: Growth,
     /// Whether it may lie on several devices, and then does not say on which of them a
     /// block is.
     pub(crate) spans: bool,
@@ -33,8 +50,11 @@ pub(crate) struct FsKind {
 
 /// The proven file systems. The ext4 driver serves ext2 and ext3 as well.
 static PROVEN: [FsKind; 7] = [
-    FsKind::new(c"ext4", Pin::Flag),
-    FsKind::new(c"xfs", Pin::Flag),
+    FsKind::written(c"ext4"),
+    FsKind {
+        growth: Growth::Zeroed,
+        ..FsKind::new(c"xfs", Pin::Flag)
+    },
     FsKind {
         cow: true,
         ..FsKind::new(c"btrfs", Pin::Activate)
@@ -43,9 +63,9 @@ static PROVEN: [FsKind; 7] = [
         spans: true,
         ..FsKind::new(c"f2fs", Pin::ActivateTwice)
     },
-    FsKind::new(c"vfat", Pin::Flag),
-    FsKind::new(c"ext3", Pin::Flag),
-    FsKind::new(c"ext2", Pin::Flag),
+    FsKind::written(c"vfat"),
+    FsKind::written(c"ext3"),
+    FsKind::written(c"ext2"),
 ];
 
 impl FsKind {
@@ -54,8 +74,17 @@ impl FsKind {
         Self {
             name,
             pin,
+            growth: Growth::Never,
             cow: false,
             spans: false,
+        }
+    }
+
+    /// One that keeps blocks in place by the flag, and writes as most do.
+    const fn written(name: &'static CStr) -> Self {
+        Self {
+            growth: Growth::Written,
+            ..Self::new(name, Pin::Flag)
         }
     }
 

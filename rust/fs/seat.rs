@@ -159,6 +159,12 @@ impl Seat {
         }
     }
 
+    /// Makes the claimed file at least `size` bytes long. Process context, sleeps.
+    pub(super) fn grow(&self, size: u64) -> Result<(), ClaimError> {
+        let mut state = self.slot.state.lock();
+        state.claim.as_mut().ok_or(ENOENT)?.grow(size)
+    }
+
     /// The file.
     pub(crate) fn file(&self) -> &BackingFile {
         &self.file

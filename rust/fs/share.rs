@@ -16,7 +16,8 @@ use kernel::{prelude::*, sync::Arc};
 ///
 /// # Invariants
 ///
-/// `map` and `device` are those of the claim that `seat` keeps.
+/// `map` and `device` are those of the claim that `seat` keeps, as they were at first: a
+/// file that grows has a new map, which begins with this one.
 pub(crate) struct Share {
     map: Arc<FileMap>,
     device: NonNull<bindings::block_device>,
@@ -53,6 +54,12 @@ impl Share {
     /// The file.
     pub(crate) fn file(&self) -> &BackingFile {
         self.seat.file()
+    }
+
+    /// Makes the file at least `size` bytes long, with zeroes behind what it has. Where
+    /// those lie is for shares that are made after that. Process context, sleeps.
+    pub(crate) fn grow(&self, size: u64) -> Result<(), ClaimError> {
+        self.seat.grow(size)
     }
 
     /// Where the file lies.

@@ -2,7 +2,12 @@
 
 //! A block-mapped file: each bio goes straight to the disk.
 
-use super::{placement::Placement, refusal::Refusal, table::Features, window::Window};
+use super::{
+    placement::Placement,
+    refusal::{report_growth, Refusal},
+    table::Features,
+    window::Window,
+};
 use crate::{
     block::{Run, Sector, SectorCount},
     dm::{Bio, BioKinds, Constructor, DeviceVisitor, MapResult, Op, StatusWriter, Target},
@@ -110,6 +115,15 @@ impl Block {
             Op::Flush => bio.remap(self.share.device(), Sector::ZERO, SectorCount::ZERO),
             Op::Other => bio.reject(),
         }
+    }
+
+    /// Makes the file at least `size` bytes long, with zeroes behind what it has. Process
+    /// context, sleeps.
+    pub(super) fn grow(&self, size: u64) -> Result {
+        if !self.writable {
+            return Err(EROFS);
+        }
+        self.share.grow(size).map_err(report_growth)
     }
 
     /// Writes the state: the number of extents of the file, and the host device.

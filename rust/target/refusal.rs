@@ -194,3 +194,11 @@ pub(super) fn report(refusal: Refusal, path: Option<&CStr>) -> CtrError {
     }
     error
 }
+
+/// Logs that the file of a device is not made longer, and turns that into what the ioctl
+/// returns.
+pub(super) fn report_growth(error: ClaimError) -> Error {
+    let errno = Refusal::Claim(error).error().errno();
+    pr_err!("a mapped file is not made longer: errno {errno}\n");
+    Error::from_errno(errno)
+}

@@ -195,7 +195,7 @@ pub(crate) fn unescape(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
 }
 
 /// Reads a byte offset: what a `loff_t` can hold.
-fn parse_offset(text: &[u8]) -> Result<u64, TableError> {
+pub(super) fn parse_offset(text: &[u8]) -> Result<u64, TableError> {
     parse_decimal(text)
         .filter(|&offset| i64::try_from(offset).is_ok())
         .ok_or(TableError::Offset)

@@ -28,6 +28,7 @@ mod command {
     pub(super) const TABLE_DEPS: u8 = 11;
     pub(super) const TABLE_STATUS: u8 = 12;
     pub(super) const LIST_VERSIONS: u8 = 13;
+    pub(super) const TARGET_MSG: u8 = 14;
 }
 
 /// Flags of the ioctls.
@@ -160,6 +161,16 @@ impl Control {
     /// Forgets a table that is loaded and not active.
     pub(crate) fn clear(&self, name: &str) -> io::Result<()> {
         self.call(command::TABLE_CLEAR, &Self::named(name, 0), &[])
+            .map(drop)
+    }
+
+    /// Sends a message to the first target of a device.
+    pub(crate) fn message(&self, name: &str, message: &str) -> io::Result<()> {
+        // struct dm_target_msg: a sector of the target, the words.
+        let mut data = 0_u64.to_ne_bytes().to_vec();
+        data.extend_from_slice(message.as_bytes());
+        data.resize((data.len() + 1).next_multiple_of(8), 0);
+        self.call(command::TARGET_MSG, &Self::named(name, 0), &data)
             .map(drop)
     }
 

@@ -12,9 +12,16 @@ use crate::{
     printable::{printable, quoted},
     size::{self, human},
     status::Status,
+    work::Work,
 };
-use rustix::fs::{flock, FlockOperation};
-use std::fs::File;
+use rustix::{
+    fs::{flock, FlockOperation},
+    io::Errno,
+};
+use std::{fs::File, os::unix::fs::MetadataExt};
+
+/// How much longer a block-mapped file is made at once.
+const STEP: u64 = 256 << 20;
 
 pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
     let control = Control::open()?;
@@ -37,16 +44,6 @@ pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
             device.name
         )));
     }
-    let path = &target.table.path;
-    if matches!(target.status, Some(Status::Block { .. })) {
-        return Err(Failure::failed(format!(
-            "{name} is block-mapped, and its file is locked until it is detached: dmloop detach {name}, \
-             then dmloop prepare --size {size} {file}, then attach it again",
-            name = device.name,
-            size = target.table.offset.saturating_add(new),
-            file = quoted(path)
-        )));
-    }
     if device.suspended {
         return Err(Failure::new(
             Exit::Busy,
@@ -60,7 +57,11 @@ pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
         .checked_add(new)
         .filter(|&end| i64::try_from(end).is_ok());
     let end = end.ok_or_else(|| Failure::usage("that is larger than any file"))?;
-    extend(&target.table.path, end, device.read_only)?;
+    if matches!(target.status, Some(Status::Block { .. })) {
+        extend_mapped(&control, &device, &target.table.path, end)?;
+    } else {
+        extend(&target.table.path, end, device.read_only)?;
+    }
     let line = Line::only(new / 512, target.table.to_ioctl());
     reload(&control, &device, line)?;
     print(&format!(
@@ -112,6 +113,52 @@ fn extend(path: &std::path::Path, end: u64, read_only: bool) -> Result<(), Failu
     }
     let file = File::options().write(true).open(path).map_err(failed)?;
     file.set_len(end).map_err(failed)
+}
+
+/// Has the kernel make the file of a block-mapped device at least `end` bytes long, which
+/// nobody else can: bit by bit, since the device cannot be suspended meanwhile.
+fn extend_mapped(
+    control: &Control,
+    device: &Device,
+    path: &std::path::Path,
+    end: u64,
+) -> Result<(), Failure> {
+    let name = &device.name;
+    // The device has to end with a block of the file system, or before.
+    let file = std::fs::metadata(path).map_err(|error| Failure::path(path, &error))?;
+    let size = end.next_multiple_of(file.blksize().max(1));
+    let advice = format!(
+        "dmloop detach {name}, then dmloop prepare --size {size} {}, then attach it again",
+        quoted(path)
+    );
+    if device.read_only {
+        return Err(Failure::failed(format!(
+            "{name} is block-mapped and read-only: {advice}"
+        )));
+    }
+    let mut len = file.len().min(size);
+    let work = Work::begin(false);
+    work.part("growing", size - len);
+    // Once in any case: the kernel may not know of what is there.
+    loop {
+        let next = size.min(len.saturating_add(STEP));
+        if let Err(errno) = control.message(name, &format!("grow {next}")) {
+            work.end();
+            return Err(match errno {
+                Errno::OPNOTSUPP | Errno::INVAL => Failure::failed(format!(
+                    "{name} is block-mapped, and files cannot be made longer here while they are: {advice}"
+                )),
+                errno => Failure::errno(&format!("{name} stays as it is"), errno),
+            });
+        }
+        work.done(usize::try_from(next - len).unwrap_or(0), None)?;
+        len = next;
+        if len == size {
+            break;
+        }
+    }
+    work.end();
+    Ok(())
 }
 
 /// Puts `line` in the place of the table. The old one stays until the new one is loaded.

@@ -2,6 +2,8 @@
 
 //! The pure files of `rust/target`, under the paths that they have in the module.
 
+#[path = "../../../../rust/target/message.rs"]
+pub(crate) mod message;
 #[path = "../../../../rust/target/placement.rs"]
 pub(crate) mod placement;
 #[path = "../../../../rust/target/table.rs"]

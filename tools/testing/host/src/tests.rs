@@ -5,6 +5,7 @@
 mod args;
 mod extent;
 mod extent_map;
+mod message;
 mod sector;
 mod table;
 mod window;

@@ -202,12 +202,16 @@ written_once_more() {
     python3 "$HERE/pattern.py" write --direct /dev/mapper/x 65536 4096 2 && touch "$WORK/written"
 }
 
+# grow KIND: a file of that kind, its device, and a writer who does not stop meanwhile.
 grow() {
-    local writer
-    make_sparse "$FILE" "$SIZE"
+    local writer mapping=file
+    rm -f "$WORK/enough" "$WORK/written"
+    case $1 in
+    sparse) make_sparse "$FILE" "$SIZE" ;;
+    written) make_file "$FILE" "$SIZE" && mapping=block ;;
+    esac
     dmloop attach "$FILE" x -o 4096
     pattern write --direct /dev/mapper/x 0 65536 1
-    # Somebody writes all the time.
     until_enough written_once_more &
     writer=$!
     wait_until [ -e "$WORK/written" ]
@@ -218,11 +222,19 @@ grow() {
     expect $((3 * SIZE)) "$(blockdev --getsize64 /dev/mapper/x)"
     expect $((3 * SIZE + 4096)) "$(stat -c %s "$FILE")"
     expect "0 $((3 * SIZE / 512)) loop $FILE 4096" "$(dmsetup table x)"
+    expect "$mapping" "$(dmsetup status x | cut -d' ' -f4)"
     pattern verify --direct /dev/mapper/x 0 65536 1
     pattern verify --direct /dev/mapper/x 65536 4096 2
     pattern write --direct /dev/mapper/x $((3 * SIZE - 4096)) 4096 3
     dmloop grow x 3M | grep -qF already
+    # Not by whole blocks of the file system; nor of the disk's, for a block-mapped one.
+    dmloop grow x $((3 * SIZE + 512))
+    expect $((3 * SIZE + 512)) "$(blockdev --getsize64 /dev/mapper/x)"
+    expect "$mapping" "$(dmsetup status x | cut -d' ' -f4)"
     dmloop_fails 1 "grow makes nothing smaller" grow x 1M
+    # A sparse one needs no room.
+    [ "$mapping" = file ] || dmloop_fails 1 "make room on the file system" grow x 1T
+    expect $((3 * SIZE + 512)) "$(blockdev --getsize64 /dev/mapper/x)"
     dmloop_fails 2 "not a multiple of 512" grow x 4000000
     dmloop_fails 2 "a size is a number" grow x +
     dmloop_fails 4 "there is no device" grow nowhere 1M
@@ -231,14 +243,17 @@ grow() {
     dmsetup resume x
     dmloop detach x
     # The file holds what was written beyond its old end.
-    tail -c 4096 "$FILE" >"$WORK/tail"
+    tail -c +$((3 * SIZE + 1)) "$FILE" >"$WORK/tail"
     pattern verify "$WORK/tail" 0 4096 3 $((3 * SIZE - 4096))
 }
 
-# It is as large as it was, or as it should be, and goes on working.
+# grow_interrupted KIND: it is as large as it was, or as it should be, and goes on working.
 grow_interrupted() {
     local n size worker
-    make_sparse "$FILE" "$SIZE"
+    case $1 in
+    sparse) make_sparse "$FILE" "$SIZE" ;;
+    written) make_file "$FILE" "$SIZE" ;;
+    esac
     dmloop attach "$FILE" x
     for n in {1..12}; do
         "$DMLOOP" grow x +1M >/dev/null 2>&1 &
@@ -257,16 +272,24 @@ grow_interrupted() {
 }
 
 grow_refused() {
-    make_file "$FILE" "$SIZE"
-    dmloop attach "$FILE" x
-    dmloop_fails 1 "dmloop detach x, then dmloop prepare --size $((2 * SIZE)) $FILE" grow x 2M
-    expect "$SIZE" "$(stat -c %s "$FILE")"
+    local folder=$WORK/other file=$WORK/other/file
+    # Its disk does not write zeroes by itself.
+    fs_make xfs "$(disk 1)" "$folder"
+    make_file "$file" "$SIZE"
+    dmloop attach --block-mapped "$file" x
+    dmloop_fails 1 "dmloop detach x, then dmloop prepare --size $((2 * SIZE)) $file" grow x 2M
+    expect "$SIZE" "$(stat -c %s "$file")"
     dmloop detach x
     # What the message says.
-    dmloop prepare --quiet --size $((2 * SIZE)) "$FILE"
-    dmloop attach --block-mapped "$FILE" x
+    dmloop prepare --quiet --size $((2 * SIZE)) "$file"
+    dmloop attach --block-mapped "$file" x
     expect $((2 * SIZE)) "$(blockdev --getsize64 /dev/mapper/x)"
     pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
+    dmloop detach x
+    unmount "$folder"
+    make_file "$FILE" "$SIZE"
+    dmloop attach -r --block-mapped "$FILE" x
+    dmloop_fails 1 "x is block-mapped and read-only: dmloop detach x" grow x 2M
     dmloop detach x
     make_sparse "$FILE" "$SIZE"
     dmloop attach -r "$FILE" x
@@ -309,7 +332,7 @@ report() {
 }
 
 fs_make ext4
-plan 14
+plan 16
 check "list" list
 check "list: devices of several parts, and others" list_many_targets
 check "list: errors" list_errors
@@ -320,8 +343,10 @@ check "map" map
 check "map: a drawing" drawing
 check "map: errors" map_errors
 check "stat" stat_counts
-check "grow" grow
-check "grow: interrupted" grow_interrupted
+check "grow: file-mapped" grow sparse
+check "grow: block-mapped" grow written
+check "grow: file-mapped, interrupted" grow_interrupted sparse
+check "grow: block-mapped, interrupted" grow_interrupted written
 check "grow: what cannot be grown" grow_refused
 check "report" report
 fs_end

@@ -71,6 +71,37 @@ fn an_empty_map_finds_nothing() {
 }
 
 #[test]
+fn a_longer_map_begins_with_a_shorter_one() {
+    for size in SIZES {
+        let (extents, end) = scattered(size, 9);
+        let whole = map(&extents, end);
+        assert!(whole.begins_with(&whole), "{size}");
+        // In the middle of an extent too.
+        for cut in [0, 1, end / 2, end.saturating_sub(1)] {
+            let mut left = Vec::new();
+            for &extent in extents.iter().filter(|extent| extent.file.get() < cut) {
+                let len = extent.len.get().min(cut - extent.file.get());
+                left.push(Extent {
+                    len: SectorCount::new(len),
+                    ..extent
+                });
+            }
+            let Some(last) = left.last().copied() else {
+                continue;
+            };
+            let part = map(&left, cut);
+            assert!(whole.begins_with(&part), "{size} {cut}");
+            assert_eq!(part.begins_with(&whole), cut == end, "{size} {cut}");
+            // The last of it a sector further on the device.
+            let disk = Sector::new(last.disk.get() + 1);
+            let moved = Extent { disk, ..last };
+            *left.last_mut().unwrap() = moved;
+            assert!(!whole.begins_with(&map(&left, cut)), "{size} {cut}");
+        }
+    }
+}
+
+#[test]
 fn first_middle_and_last_sector_of_every_extent() {
     for size in SIZES {
         let (extents, end) = scattered(size, 9);

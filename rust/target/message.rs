@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The grammar of a message: `grow <bytes>`.
+//!
+//! Pure: uses `core` alone.
+
+use super::table::parse_offset;
+
+/// What a message asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// Make the file at least this many bytes long.
+    Grow(u64),
+}
+
+impl Message {
+    /// Reads the arguments of a message. [`None`] if they are none that is known.
+    pub(crate) fn parse<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        match (args.next()?, args.next()?, args.next()) {
+            (b"grow", size, None) => parse_offset(size).ok().map(Self::Grow),
+            _ => None,
+        }
+    }
+}
