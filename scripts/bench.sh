@@ -4,11 +4,15 @@
 # What the benchmarks in guests share. Sourced after lib.sh.
 
 # bench_options ARG…: takes the options of every benchmark from ARGs and leaves the rest
-# in REST.
+# in REST. QUICK is what to hand on to the guest's half.
 bench_options() {
-    RELEASE='' MODULE=() RAW='' REST=()
+    RELEASE='' MODULE=() RAW='' QUICK=() REST=()
     while [ $# -gt 0 ]; do
         case $1 in
+        --quick)
+            # shellcheck disable=SC2034 # for those who source this file
+            QUICK=(--quick)
+            ;;
         --kernel | --module | --raw)
             [ $# -gt 1 ] || die "$1 needs a value"
             case $1 in
