@@ -14,6 +14,7 @@ mod message;
 mod placement;
 mod refusal;
 mod table;
+mod tally;
 mod window;
 
 use self::{
@@ -64,10 +65,19 @@ impl Backing {
             Self::File(file) => file.file(),
         }
     }
+
+    /// Flushes, bios that were split, bios that failed here.
+    fn counts(&self) -> [u64; 3] {
+        match self {
+            Self::Block(block) => block.counts(),
+            Self::File(file) => file.counts(),
+        }
+    }
 }
 
 impl Operations for Loop {
     type Private = KBox<Self>;
+    type Message = Message;
 
     const NAME: &'static CStr = c"loop";
     const VERSION: Version = [1, 0, 0];
@@ -127,13 +137,22 @@ impl Operations for Loop {
 
     /// - `grow <bytes>`: makes the file of a block-mapped device at least that long, so
     ///   that a longer table can be loaded.
-    fn message(private: &Self, args: Args<'_>) -> Result {
-        let message = Message::parse(args.iter().map(CStr::to_bytes));
-        let Message::Grow(size) = message.ok_or(EINVAL)?;
-        match &private.backing {
-            Backing::Block(block) => block.grow(size),
+    /// - `stat`: tells how many flushes there were, bios that were split at the end of an
+    ///   extent, and bios that failed here.
+    fn parse(args: Args<'_>) -> Option<Message> {
+        Message::parse(args.iter().map(CStr::to_bytes))
+    }
+
+    fn message(private: &Self, message: Message, answer: &mut StatusWriter<'_>) -> Result {
+        match (message, &private.backing) {
+            (Message::Grow(size), Backing::Block(block)) => block.grow(size),
             // Whoever wants it longer can make it so.
-            Backing::File(_) => Err(EINVAL),
+            (Message::Grow(_), Backing::File(_)) => Err(EINVAL),
+            (Message::Stat, backing) => {
+                let [flushes, splits, errors] = backing.counts();
+                write!(answer, "flushes {flushes} splits {splits} errors {errors}")
+                    .map_err(|_| ENOSPC)
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The text of a target's status.
+//! The text of a target's status, or of its answer to a message.
 //!
 //! Mirrors `DMEMIT()` of
 //! [`include/linux/device-mapper.h`](srctree/include/linux/device-mapper.h): what
@@ -10,7 +10,7 @@
 use core::{fmt, marker::PhantomData, slice};
 use kernel::ffi::{c_char, c_uint};
 
-/// Writes the status of a target. Allocates nothing.
+/// Writes the status of a target, or its answer to a message. Allocates nothing.
 ///
 /// # Invariants
 ///
@@ -25,7 +25,7 @@ pub(crate) struct StatusWriter<'a> {
 }
 
 impl StatusWriter<'_> {
-    /// Wraps the buffer of a call of `dm_status_fn`, and empties it.
+    /// Wraps the buffer of a call of `dm_status_fn` or `dm_message_fn`, and empties it.
     ///
     /// # Safety
     ///
@@ -43,6 +43,11 @@ impl StatusWriter<'_> {
             len: 0,
             _buffer: PhantomData,
         }
+    }
+
+    /// Whether nothing has been written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// What is not written yet, with room for the NUL at its end.

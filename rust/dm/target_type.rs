@@ -85,6 +85,9 @@ pub(crate) trait Operations: 'static {
     /// What a target of this kind keeps.
     type Private: ForeignOwnable + Send + Sync;
 
+    /// What a message asks for: nothing of its text, in whose place the answer is written.
+    type Message: 'static;
+
     /// The name in a table line.
     const NAME: &'static CStr;
 
@@ -109,9 +112,17 @@ pub(crate) trait Operations: 'static {
         out: &mut StatusWriter<'_>,
     ) -> fmt::Result;
 
-    /// Does what a message asks for, as `dmsetup message` sends it. Process context, may
-    /// sleep; the device cannot be suspended meanwhile.
-    fn message(private: Borrowed<'_, Self>, args: Args<'_>) -> Result;
+    /// Reads a message, as `dmsetup message` sends it. [`None`] if it is none that is known.
+    /// Process context.
+    fn parse(args: Args<'_>) -> Option<Self::Message>;
+
+    /// Does what a message asks for, and writes the answer to it, if there is one. Process
+    /// context, may sleep; the device cannot be suspended meanwhile.
+    fn message(
+        private: Borrowed<'_, Self>,
+        message: Self::Message,
+        answer: &mut StatusWriter<'_>,
+    ) -> Result;
 
     /// Called when the target is suspended, after its last bio has ended. Process
     /// context, may sleep.
@@ -239,14 +250,25 @@ impl<T: Operations> OperationsVTable<T> {
         ti: *mut bindings::dm_target,
         argc: c_uint,
         argv: *mut *mut c_char,
-        _result: *mut c_char,
-        _maxlen: c_uint,
+        result: *mut c_char,
+        maxlen: c_uint,
     ) -> c_int {
-        // SAFETY: device-mapper passes `argc` strings that live as long as the call.
-        let args = unsafe { Args::from_raw(argc, argv) };
+        // SAFETY: device-mapper passes `argc` strings, which nobody writes to before the
+        // answer below, and nothing that borrows them is left by then.
+        let message = T::parse(unsafe { Args::from_raw(argc, argv) });
+        let Some(message) = message else {
+            return EINVAL.to_errno();
+        };
+        // SAFETY: device-mapper passes a buffer of `maxlen` bytes for this call; the strings
+        // that may have been in it are not looked at any more.
+        let mut answer = unsafe { StatusWriter::from_raw(result, maxlen) };
         // SAFETY: device-mapper holds the table, and so the target, during the call.
         let private = unsafe { Self::private(ti) };
-        T::message(private, args).map_or_else(Error::to_errno, |()| 0)
+        match T::message(private, message, &mut answer) {
+            // By this, device-mapper knows that there is an answer.
+            Ok(()) => c_int::from(!answer.is_empty()),
+            Err(error) => error.to_errno(),
+        }
     }
 
     /// The `dm_postsuspend_fn`.

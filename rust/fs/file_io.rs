@@ -51,6 +51,11 @@ impl FileIo {
         self.data.in_flight().saturating_add(self.other.in_flight())
     }
 
+    /// How many bios have failed.
+    pub(crate) fn failed(&self) -> u64 {
+        self.data.failed().saturating_add(self.other.failed())
+    }
+
     /// Has a worker do `job` for `bio`. Never sleeps, allocates nothing.
     pub(crate) fn submit(
         &self,

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     bindings,
-    dm::{Bio, Deferred, DeferredList, MapResult, Target},
+    dm::{Bio, Deferred, DeferredList, MapResult, Status, Target},
 };
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use kernel::{
     prelude::*,
     time::{delay::fsleep, Delta},
@@ -40,6 +40,8 @@ struct Queue {
     /// How many are in [`Lane::enqueue`]: the bio that they add may have ended, and
     /// with it all that keeps the lane, before they are out again.
     adding: AtomicUsize,
+    /// Bios that have ended with an error.
+    failed: AtomicU64,
 }
 
 impl Lane {
@@ -52,6 +54,7 @@ impl Lane {
                 waiting: DeferredList::new(),
                 in_flight: AtomicUsize::new(0),
                 adding: AtomicUsize::new(0),
+                failed: AtomicU64::new(0),
             }),
         })
     }
@@ -69,6 +72,11 @@ impl Lane {
     /// How many bios have been submitted and not ended.
     pub(super) fn in_flight(&self) -> usize {
         self.worker.inner().in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many bios have failed.
+    pub(super) fn failed(&self) -> u64 {
+        self.worker.inner().failed.load(Ordering::Relaxed)
     }
 
     /// Has a worker do `job` for `bio`. Never sleeps.
@@ -100,8 +108,12 @@ impl Lane {
         queue.adding.fetch_sub(1, Ordering::Release);
     }
 
-    /// Notes that a bio is about to be ended. The last access on its behalf.
-    pub(super) fn finished(&self) {
+    /// Notes that a bio is about to be ended, with this status. The last access on its
+    /// behalf.
+    pub(super) fn finished(&self, status: &Status) {
+        if status.is_err() {
+            self.worker.inner().failed.fetch_add(1, Ordering::Relaxed);
+        }
         let in_flight = &self.worker.inner().in_flight;
         in_flight.fetch_sub(1, Ordering::Release);
     }

@@ -300,7 +300,7 @@ impl Request {
     fn end(mut bio: Deferred<Self>, status: Status) {
         // Before the bio ends: after that, the lane may go.
         // SAFETY: by the type invariant the lane outlives the request.
-        unsafe { bio.data().lane.as_ref() }.finished();
+        unsafe { bio.data().lane.as_ref() }.finished(&status);
         bio.end(status);
     }
 }

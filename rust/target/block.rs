@@ -6,6 +6,7 @@ use super::{
     placement::Placement,
     refusal::{report_growth, Refusal},
     table::Features,
+    tally::Tally,
     window::Window,
 };
 use crate::{
@@ -26,6 +27,7 @@ pub(super) struct Block {
     writable: bool,
     /// The least aligned run of the window: where it begins on disk, and its length.
     least_aligned: (Sector, SectorCount),
+    tally: Tally,
 }
 
 impl Block {
@@ -61,6 +63,7 @@ impl Block {
             share,
             writable,
             least_aligned,
+            tally: Tally::default(),
         })
     }
 
@@ -87,7 +90,11 @@ impl Block {
     #[inline(never)]
     fn map_piece(&self, target: Target<'_>, bio: Bio<'_>) -> MapResult {
         self.map_by(target, bio, |sector, len| {
-            self.placement.remap(self.share.map(), sector, len)
+            let run = self.placement.remap(self.share.map(), sector, len);
+            if run.is_some_and(|run| run.len < len) {
+                self.tally.split();
+            }
+            run
         })
     }
 
@@ -102,19 +109,35 @@ impl Block {
         let op = bio.op();
         // A reload may make a device read-only under an opener who writes.
         if !self.writable && op.changes_data() {
-            return bio.kill();
+            return self.fail(bio);
         }
         match op {
             Op::Read | Op::Write | Op::Discard | Op::SecureErase | Op::WriteZeroes => {
                 let sector = target.offset(bio.sector());
                 match sector.and_then(|sector| remap(sector, bio.len())) {
                     Some(run) => bio.remap(self.share.device(), run.disk, run.len),
-                    None => bio.kill(),
+                    None => self.fail(bio),
                 }
             }
-            Op::Flush => bio.remap(self.share.device(), Sector::ZERO, SectorCount::ZERO),
+            Op::Flush => {
+                self.tally.flush();
+                bio.remap(self.share.device(), Sector::ZERO, SectorCount::ZERO)
+            }
             Op::Other => bio.reject(),
         }
+    }
+
+    /// Fails a bio that has no place.
+    #[cold]
+    fn fail(&self, bio: Bio<'_>) -> MapResult {
+        self.tally.failed();
+        bio.kill()
+    }
+
+    /// Flushes, bios that were split, and bios that had no place. What the disk fails is
+    /// not seen here.
+    pub(super) fn counts(&self) -> [u64; 3] {
+        self.tally.get()
     }
 
     /// Makes the file at least `size` bytes long, with zeroes behind what it has. Process

@@ -5,6 +5,7 @@
 use super::{
     refusal::{Reason, Refusal},
     table::{Features, IoMode},
+    tally::Tally,
     window::Window,
 };
 use crate::{
@@ -38,6 +39,7 @@ pub(super) struct File {
     granularity: u32,
     /// The size of I/O that the file system likes best, in bytes.
     optimal: u32,
+    tally: Tally,
 }
 
 /// The size of a sector, in bytes.
@@ -104,6 +106,7 @@ impl File {
             kinds,
             granularity,
             optimal,
+            tally: Tally::default(),
         })
     }
 
@@ -116,12 +119,15 @@ impl File {
     pub(super) fn map(&self, target: Target<'_>, bio: Bio<'_>) -> MapResult {
         let job = match bio.op() {
             // A reload may make a device read-only under an opener who writes.
-            op if !self.writable && op.changes_data() => return bio.kill(),
+            op if !self.writable && op.changes_data() => return self.fail(bio),
             Op::Read => Job::Read,
             Op::Write => Job::Write {
                 durable: bio.is_fua(),
             },
-            Op::Flush => Job::Flush,
+            Op::Flush => {
+                self.tally.flush();
+                Job::Flush
+            }
             Op::Discard => Job::Discard,
             Op::WriteZeroes => Job::WriteZeroes {
                 unmap: bio.may_unmap(),
@@ -136,8 +142,20 @@ impl File {
         };
         match range {
             Some(range) => self.io.submit(target, bio, job, range),
-            None => bio.kill(),
+            None => self.fail(bio),
         }
+    }
+
+    /// Fails a bio that has no place.
+    fn fail(&self, bio: Bio<'_>) -> MapResult {
+        self.tally.failed();
+        bio.kill()
+    }
+
+    /// Flushes, no bios that were split, and bios that failed.
+    pub(super) fn counts(&self) -> [u64; 3] {
+        let [flushes, splits, failed] = self.tally.get();
+        [flushes, splits, failed.saturating_add(self.io.failed())]
     }
 
     /// The part of the file that `bio`, at `sector` of the window, is about.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The grammar of a message: `grow <bytes>`.
+//! The grammar of a message: `grow <bytes>`, `stat`.
 //!
 //! Pure: uses `core` alone.
 
@@ -11,13 +11,16 @@ use super::table::parse_offset;
 pub(crate) enum Message {
     /// Make the file at least this many bytes long.
     Grow(u64),
+    /// Tell what the block layer does not count.
+    Stat,
 }
 
 impl Message {
     /// Reads the arguments of a message. [`None`] if they are none that is known.
     pub(crate) fn parse<'a>(mut args: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
-        match (args.next()?, args.next()?, args.next()) {
-            (b"grow", size, None) => parse_offset(size).ok().map(Self::Grow),
+        match (args.next()?, args.next(), args.next()) {
+            (b"grow", Some(size), None) => parse_offset(size).ok().map(Self::Grow),
+            (b"stat", None, None) => Some(Self::Stat),
             _ => None,
         }
     }

@@ -39,6 +39,7 @@ pub(crate) mod flag {
     pub(crate) const ACTIVE_PRESENT: u32 = 1 << 5;
     pub(crate) const QUERY_INACTIVE: u32 = 1 << 12;
     pub(crate) const UEVENT_GENERATED: u32 = 1 << 13;
+    pub(crate) const DATA_OUT: u32 = 1 << 16;
     pub(crate) const DEFERRED_REMOVE: u32 = 1 << 17;
 }
 
@@ -164,14 +165,15 @@ impl Control {
             .map(drop)
     }
 
-    /// Sends a message to the first target of a device.
-    pub(crate) fn message(&self, name: &str, message: &str) -> io::Result<()> {
-        // struct dm_target_msg: a sector of the target, the words.
-        let mut data = 0_u64.to_ne_bytes().to_vec();
+    /// Sends a message to the target of a device that has `sector`; returns its answer.
+    pub(crate) fn message(&self, name: &str, sector: u64, message: &str) -> io::Result<String> {
+        // struct dm_target_msg: the sector, the words.
+        let mut data = sector.to_ne_bytes().to_vec();
         data.extend_from_slice(message.as_bytes());
         data.resize((data.len() + 1).next_multiple_of(8), 0);
-        self.call(command::TARGET_MSG, &Self::named(name, 0), &data)
-            .map(drop)
+        let (answer, data) = self.call(command::TARGET_MSG, &Self::named(name, 0), &data)?;
+        let answered = answer.flags & flag::DATA_OUT != 0;
+        Ok(if answered { text(&data) } else { String::new() })
     }
 
     /// Makes the loaded table the active one, and waits for udev.

@@ -142,7 +142,7 @@ fn extend_mapped(
     // Once in any case: the kernel may not know of what is there.
     loop {
         let next = size.min(len.saturating_add(STEP));
-        if let Err(errno) = control.message(name, &format!("grow {next}")) {
+        if let Err(errno) = control.message(name, 0, &format!("grow {next}")) {
             work.end();
             return Err(match errno {
                 Errno::OPNOTSUPP | Errno::INVAL => Failure::failed(format!(

@@ -11,10 +11,11 @@ use crate::{
     size::human,
     status::Status,
 };
+use rustix::io::Errno;
 use serde_json::json;
 use std::{fmt::Write, fs, io, thread, time::Duration};
 
-/// What the kernel has counted: `Documentation/block/stat.rst`.
+/// What the kernel has counted: `Documentation/block/stat.rst`, and the target itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     reads: u64,
@@ -27,12 +28,37 @@ struct Counts {
     busy_ms: u64,
     discards: u64,
     discarded_bytes: u64,
+    flushes: u64,
+    splits: u64,
+    errors: u64,
 }
 
 impl Counts {
-    fn of(device: &Device) -> io::Result<Self> {
+    fn of(control: &Control, device: &Device) -> io::Result<Self> {
+        let invalid = || io::Error::from(io::ErrorKind::InvalidData);
         let text = fs::read_to_string(device.sysfs().join("stat"))?;
-        Self::parse(&text).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+        let mut counts = Self::parse(&text).ok_or_else(invalid)?;
+        for target in &device.targets {
+            let answer = control.message(&device.name, target.start, "stat")?;
+            counts.add_answer(&answer).ok_or_else(invalid)?;
+        }
+        Ok(counts)
+    }
+
+    /// Adds what a target has answered: names and numbers, of which there may be more one day.
+    fn add_answer(&mut self, answer: &str) -> Option<()> {
+        let words: Vec<&str> = answer.split_ascii_whitespace().collect();
+        for pair in words.chunks(2) {
+            let number: u64 = pair.get(1)?.parse().ok()?;
+            let count = match pair[0] {
+                "flushes" => &mut self.flushes,
+                "splits" => &mut self.splits,
+                "errors" => &mut self.errors,
+                _ => continue,
+            };
+            *count = count.saturating_add(number);
+        }
+        Some(())
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -54,6 +80,7 @@ impl Counts {
             busy_ms: word(9)?,
             discards: word(11).unwrap_or(0),
             discarded_bytes: bytes(13).unwrap_or(0),
+            ..Self::default()
         })
     }
 
@@ -71,6 +98,10 @@ impl Counts {
             busy_ms: less(self.busy_ms, before.busy_ms),
             discards: less(self.discards, before.discards),
             discarded_bytes: less(self.discarded_bytes, before.discarded_bytes),
+            // A new table begins at 0.
+            flushes: self.flushes.saturating_sub(before.flushes),
+            splits: self.splits.saturating_sub(before.splits),
+            errors: self.errors.saturating_sub(before.errors),
         }
     }
 }
@@ -79,23 +110,27 @@ pub(crate) fn run(args: StatArgs) -> Result<(), Failure> {
     let control = Control::open()?;
     let device = Device::find(&control, &args.name)?;
     match args.interval {
-        Some(seconds) => watch(&device, seconds, args.count),
-        None => once(&device, args.json),
+        Some(seconds) => watch(&control, &device, seconds, args.count),
+        None => once(&control, &device, args.json),
     }
 }
 
-fn counts(device: &Device) -> Result<Counts, Failure> {
-    Counts::of(device).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(
+fn counts(control: &Control, device: &Device) -> Result<Counts, Failure> {
+    let gone = |error: &io::Error| {
+        error.kind() == io::ErrorKind::NotFound
+            || error.raw_os_error() == Some(Errno::NXIO.raw_os_error())
+    };
+    Counts::of(control, device).map_err(|error| match error {
+        error if gone(&error) => Failure::new(
             Exit::NoDevice,
             format!("the device {} is gone", device.name),
         ),
-        _ => Failure::io(&format!("the statistics of {}", device.name), &error),
+        error => Failure::io(&format!("the statistics of {}", device.name), &error),
     })
 }
 
-fn once(device: &Device, json: bool) -> Result<(), Failure> {
-    let counts = counts(device)?;
+fn once(control: &Control, device: &Device, json: bool) -> Result<(), Failure> {
+    let counts = counts(control, device)?;
     let waiting: u64 = device.targets.iter().map(in_workers).sum();
     if json {
         let all = json!({
@@ -103,6 +138,7 @@ fn once(device: &Device, json: bool) -> Result<(), Failure> {
             "reads": counts.reads, "read-bytes": counts.read_bytes, "read-ms": counts.read_ms,
             "writes": counts.writes, "written-bytes": counts.written_bytes, "write-ms": counts.write_ms,
             "discards": counts.discards, "discarded-bytes": counts.discarded_bytes,
+            "flushes": counts.flushes, "splits": counts.splits, "errors": counts.errors,
             "in-flight": counts.in_flight, "in-workers": waiting, "busy-ms": counts.busy_ms,
         });
         return print(&format!("{all:#}\n"));
@@ -134,7 +170,14 @@ fn once(device: &Device, json: bool) -> Result<(), Failure> {
         counts.discards,
         human(counts.discarded_bytes)
     );
-    let _ = writeln!(text, "  {:<9} {:>12}", "in flight", counts.in_flight);
+    for (what, count) in [
+        ("flushes", counts.flushes),
+        ("splits", counts.splits),
+        ("errors", counts.errors),
+        ("in flight", counts.in_flight),
+    ] {
+        let _ = writeln!(text, "  {what:<9} {count:>12}");
+    }
     if device
         .targets
         .iter()
@@ -160,28 +203,45 @@ fn mean_ms(ms: u64, count: u64) -> String {
 }
 
 /// A line each interval, until interrupted or `lines` are printed.
-fn watch(device: &Device, seconds: u64, lines: Option<u64>) -> Result<(), Failure> {
-    let mut before = counts(device)?;
+fn watch(
+    control: &Control,
+    device: &Device,
+    seconds: u64,
+    lines: Option<u64>,
+) -> Result<(), Failure> {
+    let mut before = counts(control, device)?;
     let mut printed = 0;
     while lines.is_none_or(|lines| printed < lines) {
         // As often as a screen is full.
         if printed % 20 == 0 {
             print(&format!(
-                "{:>10} {:>10} {:>10} {:>10} {:>10} {:>9} {:>6}\n",
-                "reads/s", "read/s", "writes/s", "written/s", "discards/s", "in-flight", "busy"
+                "{:>10} {:>10} {:>10} {:>10} {:>10} {:>9} {:>8} {:>6} {:>9} {:>5}\n",
+                "reads/s",
+                "read/s",
+                "writes/s",
+                "written/s",
+                "discards/s",
+                "flushes/s",
+                "splits/s",
+                "errors",
+                "in-flight",
+                "busy"
             ))?;
         }
         thread::sleep(Duration::from_secs(seconds));
-        let now = counts(device)?;
+        let now = counts(control, device)?;
         let step = now.since(&before);
         let busy = step.busy_ms.saturating_mul(100) / seconds.saturating_mul(1000).max(1);
         print(&format!(
-            "{:>10} {:>10} {:>10} {:>10} {:>10} {:>9} {:>5}%\n",
+            "{:>10} {:>10} {:>10} {:>10} {:>10} {:>9} {:>8} {:>6} {:>9} {:>4}%\n",
             step.reads / seconds,
             human(step.read_bytes / seconds),
             step.writes / seconds,
             human(step.written_bytes / seconds),
             step.discards / seconds,
+            step.flushes / seconds,
+            step.splits / seconds,
+            step.errors,
             step.in_flight,
             busy.min(100)
         ))?;
@@ -213,6 +273,25 @@ mod tests {
         assert!(Counts::parse("1 0 8 1 1 0 8 1 0 1 1").is_some());
         assert_eq!(Counts::parse("1 2 3"), None);
         assert_eq!(Counts::parse("x"), None);
+    }
+
+    #[test]
+    fn answers_of_targets() {
+        let mut counts = Counts::default();
+        for answer in [
+            "flushes 3 splits 2 errors 1",
+            "",
+            "new 9 errors 18446744073709551615",
+        ] {
+            assert_eq!(counts.add_answer(answer), Some(()), "{answer}");
+        }
+        assert_eq!(
+            (counts.flushes, counts.splits, counts.errors),
+            (3, 2, u64::MAX)
+        );
+        for answer in ["flushes", "flushes x", "flushes 1 splits"] {
+            assert_eq!(counts.add_answer(answer), None, "{answer}");
+        }
     }
 
     #[test]

@@ -166,6 +166,40 @@ map_errors() {
     remove x
 }
 
+# What only the target counts, after so much of each: a flush for each, a read of everything.
+stat_answer() {
+    local extents
+    make_fragmented "$FILE" "$SIZE"
+    dmloop attach --block-mapped "$FILE" x
+    udevadm settle
+    dmloop stat x --json >"$WORK/before"
+    dd if=/dev/mapper/x of=/dev/null iflag=direct bs="$SIZE" count=1 status=none
+    for _ in 1 2 3; do dd if=/dev/zero of=/dev/mapper/x bs=4096 count=1 oflag=direct conv=fsync status=none; done
+    udevadm settle
+    dmloop stat x --json >"$WORK/after"
+    extents=$(dmsetup status x | cut -d' ' -f5)
+    [ "$extents" -gt 9 ]
+    python3 - "$extents" "$WORK/before" "$WORK/after" <<'PYTHON'
+import json, sys
+before, after = (json.load(open(path)) for path in sys.argv[2:])
+assert after["flushes"] - before["flushes"] == 3, (before, after)
+# Once at the end of each extent but the last, and more where the bios were smaller.
+assert after["splits"] - before["splits"] >= int(sys.argv[1]) // 2, (before, after)
+assert after["errors"] == 0, after
+PYTHON
+    expect "flushes" "$(dmsetup message x 0 stat | cut -d' ' -f1)"
+    dmloop detach x
+    # A file that was cut: what is behind its end fails.
+    make_sparse "$FILE" "$SIZE"
+    dmloop attach "$FILE" x
+    truncate -s 4096 "$FILE"
+    dmloop stat x --json | json 'all["errors"] == 0 and all["splits"] == 0'
+    fails_with "Input/output error" dd if=/dev/mapper/x of=/dev/null iflag=direct bs=4096 skip=8 count=1
+    dmloop stat x --json | json 'all["errors"] == 1'
+    dmloop stat x | grep -qE '^  errors +1$'
+    dmloop detach x
+}
+
 stat_counts() {
     local status=0
     make_sparse "$FILE" "$SIZE"
@@ -332,7 +366,7 @@ report() {
 }
 
 fs_make ext4
-plan 16
+plan 17
 check "list" list
 check "list: devices of several parts, and others" list_many_targets
 check "list: errors" list_errors
@@ -343,6 +377,7 @@ check "map" map
 check "map: a drawing" drawing
 check "map: errors" map_errors
 check "stat" stat_counts
+check "stat: what only the target counts" stat_answer
 check "grow: file-mapped" grow sparse
 check "grow: block-mapped" grow written
 check "grow: file-mapped, interrupted" grow_interrupted sparse

@@ -31,6 +31,14 @@ fn what_is_no_message() {
     assert_eq!(Message::parse([&b"grow"[..], b"\xff"].into_iter()), None);
 }
 
+#[test]
+fn stat_stands_alone() {
+    assert_eq!(parse("stat"), Some(Message::Stat));
+    for text in ["stat 0", "stat ", "status", "sta"] {
+        assert_eq!(parse(text), None, "{text}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_size_of_a_file(size in 0..=i64::MAX as u64) {
