@@ -6,7 +6,7 @@
 use crate::tab::{self, Entry};
 use std::{
     env,
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     fs,
     io::{self, ErrorKind},
     os::unix::fs::symlink,
@@ -37,13 +37,26 @@ pub(crate) fn main() -> ExitCode {
         crate::note(&format!("{}: {why}", tab.display()));
     }
     let program = program();
+    let mut status = ExitCode::SUCCESS;
     for entry in &entries {
-        if let Err(error) = write(&folder, entry, &program) {
-            crate::note(&format!("{}: {error}", folder.display()));
-            return ExitCode::FAILURE;
+        let failed = |why: &dyn Display| crate::note(&format!("{}: {why}", entry.name));
+        if !fits(&entry.name) {
+            failed(&"the name is too long for a unit of systemd");
+        } else if let Err(error) = write(&folder, entry, &program) {
+            failed(&error);
+        } else {
+            continue;
         }
+        // The others are attached all the same.
+        status = ExitCode::FAILURE;
     }
-    ExitCode::SUCCESS
+    status
+}
+
+/// Whether the names of all files that a device of this name gets are short enough: this is
+/// the longest of them.
+fn fits(name: &str) -> bool {
+    format!("dev-mapper-{}.device.requires", escape(name)).len() <= 255
 }
 
 /// The tool itself: what the name of the generator is a link to.
@@ -150,6 +163,15 @@ mod tests {
     fn names_in_units() {
         assert_eq!(escape("my-disk.1"), "my\\x2ddisk.1");
         assert_eq!(escape(".a#+"), "\\x2ea\\x23\\x2b");
+    }
+
+    #[test]
+    fn names_that_are_too_long() {
+        assert!(fits(&"a".repeat(127)));
+        // Each takes four bytes in the name of a unit.
+        assert!(!fits(&"-".repeat(127)));
+        let longest = 255 - "dev-mapper-.device.requires".len();
+        assert!(fits(&"a".repeat(longest)) && !fits(&"a".repeat(longest + 1)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io::Write,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -117,7 +118,14 @@ fn pack(path: &Path, packed: bool, pieces: &[Piece]) -> std::io::Result<()> {
     draft.push(".part");
     let draft = PathBuf::from(draft);
     let result = (|| {
-        let file = File::create(&draft)?;
+        // What a run that was killed has left.
+        let _ = fs::remove_file(&draft);
+        // Lines of the kernel log are in it, which not everybody may read.
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
         if packed {
             write_all(GzEncoder::new(file, Compression::default()), pieces)?
                 .finish()?

@@ -342,6 +342,7 @@ report() {
     dmloop attach "$FILE" other
     cd "$WORK"
     dmloop report | grep -qF "dmloop-report.tar.gz contains:"
+    expect 600 "$(stat -c %a dmloop-report.tar.gz)"
     tar -xzf dmloop-report.tar.gz
     for name in README versions config log device-confidential/{table,queue,file-0,layout-0} device-other/table; do
         [ -s "dmloop-report/$name" ] || fail "$name is missing or empty"
