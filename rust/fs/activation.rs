@@ -21,23 +21,24 @@ const PAGE_SECTORS_SHIFT: u32 = PAGE_SHIFT as u32 - SECTOR_SHIFT;
 ///
 /// # Invariants
 ///
-/// `swap_activate` has succeeded for the file, with `info`, and `swap_deactivate` was
-/// not called since.
+/// `swap_activate` has succeeded for the file, and `swap_deactivate` was not called since.
+/// `device` is the one that it has named, if it has.
 pub(super) struct Activation {
     file: BackingFile,
-    info: Info,
+    device: Option<NonNull<bindings::block_device>>,
 }
 
-/// What `swap_activate` is given, and fills in.
+// SAFETY: the device may be used from any task.
+unsafe impl Send for Activation {}
+
+/// What `swap_activate` is given, and fills in: where the file lies. It is large, and no
+/// longer than that is known elsewhere does anybody need it.
 ///
 /// # Invariants
 ///
 /// The tree of extents consists of nodes in `struct swap_extent`, each in memory from
 /// `kmalloc()` that belongs to the tree.
-struct Info(KBox<bindings::swap_info_struct>);
-
-// SAFETY: nobody else uses the structure, and nothing in it belongs to a task.
-unsafe impl Send for Info {}
+pub(super) struct Answer(KBox<bindings::swap_info_struct>);
 
 impl Activation {
     /// Asks the file system to pin `file` and to tell where its whole pages lie.
@@ -50,7 +51,10 @@ impl Activation {
     /// # Errors
     ///
     /// What the file system said.
-    pub(super) fn new(file: &BackingFile, _locked: &InodeGuard<'_>) -> Result<Option<Self>> {
+    pub(super) fn new(
+        file: &BackingFile,
+        _locked: &InodeGuard<'_>,
+    ) -> Result<Option<(Self, Answer)>> {
         let inode = file.inode();
         let pages = inode.size() >> PAGE_SHIFT;
         let (Some(activate), 1..) = (inode.mapping_ops().swap_activate, pages) else {
@@ -58,52 +62,30 @@ impl Activation {
         };
 
         // INVARIANT: an empty tree.
-        let mut info = Info(KBox::init(pin_init::init_zeroed(), GFP_KERNEL)?);
+        let mut answer = Answer(KBox::init(pin_init::init_zeroed(), GFP_KERNEL)?);
         // btrfs names the device itself, and has none for the whole file system.
-        info.0.bdev = inode.device().map_or(ptr::null_mut(), Device::as_raw);
+        answer.0.bdev = inode.device().map_or(ptr::null_mut(), Device::as_raw);
         // No more pages than the file has: f2fs would move pages beyond its end.
-        info.0.max = u32::try_from(pages).unwrap_or(u32::MAX);
+        answer.0.max = u32::try_from(pages).unwrap_or(u32::MAX);
         let mut span = 0;
         // SAFETY: called as `setup_swap_extents()` does: an open file, locked, and a
         // zeroed structure with the device and the number of pages filled in. Nodes
-        // are added by `add_swap_extent()`, which keeps the invariant of `Info`.
-        let extents = unsafe { activate(&mut *info.0, file.as_raw(), &mut span) };
+        // are added by `add_swap_extent()`, which keeps the invariant of `Answer`.
+        let extents = unsafe { activate(&mut *answer.0, file.as_raw(), &mut span) };
         to_result(extents)?;
         // INVARIANT: it has just succeeded.
-        Ok(Some(Self {
+        let activation = Self {
             file: file.clone(),
-            info,
-        }))
+            device: NonNull::new(answer.0.bdev),
+        };
+        Ok(Some((activation, answer)))
     }
 
     /// The device that the extents are on.
     pub(super) fn device(&self) -> Option<&Device> {
-        let device = NonNull::new(self.info.0.bdev)?;
+        let device = self.device?;
         // SAFETY: the file system holds its devices open, and the file holds it.
         Some(unsafe { Device::from_raw(device.as_ptr()) })
-    }
-
-    /// The extents in ascending order.
-    ///
-    /// Positions in the file are right only where the extents cover as many pages as
-    /// the file has: what is not aligned to pages on the device is left out of the
-    /// count.
-    pub(super) fn extents(&self) -> impl Iterator<Item = Extent> + '_ {
-        let mut node = self.info.first();
-        core::iter::from_fn(move || {
-            let current = node?;
-            // SAFETY: the node is in the tree, which stays as it is while borrowed.
-            node = NonNull::new(unsafe { bindings::rb_next(current.as_ptr()) });
-            // SAFETY: by the type invariant of `Info` the node is in an extent.
-            let extent = unsafe { &*extent_of(current) };
-            // CAST: `unsigned long` is 64 bits wide, as `sector_t` is.
-            let (file, len) = (extent.start_page as u64, extent.nr_pages as u64);
-            Some(Extent {
-                file: Sector::new(sectors(file)?),
-                disk: Sector::new(sectors(extent.start_block)?),
-                len: SectorCount::new(sectors(len)?),
-            })
-        })
     }
 }
 
@@ -116,7 +98,30 @@ impl Drop for Activation {
     }
 }
 
-impl Info {
+impl Answer {
+    /// The extents in ascending order.
+    ///
+    /// Positions in the file are right only where the extents cover as many pages as
+    /// the file has: what is not aligned to pages on the device is left out of the
+    /// count.
+    pub(super) fn extents(&self) -> impl Iterator<Item = Extent> + '_ {
+        let mut node = self.first();
+        core::iter::from_fn(move || {
+            let current = node?;
+            // SAFETY: the node is in the tree, which stays as it is while borrowed.
+            node = NonNull::new(unsafe { bindings::rb_next(current.as_ptr()) });
+            // SAFETY: by the type invariant the node is in an extent.
+            let extent = unsafe { &*extent_of(current) };
+            // CAST: `unsigned long` is 64 bits wide, as `sector_t` is.
+            let (file, len) = (extent.start_page as u64, extent.nr_pages as u64);
+            Some(Extent {
+                file: Sector::new(sectors(file)?),
+                disk: Sector::new(sectors(extent.start_block)?),
+                len: SectorCount::new(sectors(len)?),
+            })
+        })
+    }
+
     /// The first node of the tree.
     fn first(&self) -> Option<NonNull<bindings::rb_node>> {
         let mut first = NonNull::new(self.0.swap_extent_root.rb_node)?;
@@ -128,7 +133,7 @@ impl Info {
     }
 }
 
-impl Drop for Info {
+impl Drop for Answer {
     fn drop(&mut self) {
         let root = &mut self.0.swap_extent_root;
         while let Some(node) = NonNull::new(root.rb_node) {

@@ -5,7 +5,7 @@
 //! The file has `S_SWAPFILE` all the while.
 
 use super::{
-    activation::Activation,
+    activation::{Activation, Answer},
     blocks::{Block, Blocks},
     claim::{ClaimError, Refusal},
     file::BackingFile,
@@ -21,9 +21,11 @@ pub(crate) type FileMap = ExtentMap<KVVec<u64>>;
 /// A table of extents, and what pins them.
 pub(super) struct Layout {
     map: Arc<FileMap>,
-    /// What `swap_activate` has pinned, as often as it was asked.
-    pins: [Option<Activation>; 2],
+    pins: Pins,
 }
+
+/// What `swap_activate` has pinned, as often as it was asked.
+type Pins = [Option<Activation>; 2];
 
 /// How often a scan for holes is repeated because somebody read the file meanwhile.
 const SCANS: u32 = 100;
@@ -53,10 +55,8 @@ impl Layout {
     /// Lets the file system pin `file` and tell where it lies; asks block by block for
     /// what that leaves out. Sleeps.
     pub(super) fn new(file: &BackingFile, kind: &FsKind) -> Result<Self, ClaimError> {
-        let pins = pin(file, kind)?;
-        let last = pins.iter().flatten().last();
-        let device = last
-            .and_then(Activation::device)
+        let (pins, answer) = pin(file, kind)?;
+        let device = device(&pins)
             .or_else(|| file.inode().device())
             .ok_or(Refusal::NoBlockDevice)?;
         if device.is_zoned() {
@@ -64,8 +64,8 @@ impl Layout {
         }
 
         let mut builder = ExtentBuilder::new(Extents::default(), device.len());
-        if let Some(activation) = last.filter(|pin| covers_pages(file, pin)) {
-            for extent in activation.extents() {
+        if let Some(answer) = answer.filter(|answer| covers_pages(file, answer)) {
+            for extent in answer.extents() {
                 builder.add(extent)?;
             }
         }
@@ -90,42 +90,45 @@ impl Layout {
 
     /// The device that the file system named when it pinned the file.
     pub(super) fn device(&self) -> Option<&Device> {
-        self.pins
-            .iter()
-            .flatten()
-            .last()
-            .and_then(Activation::device)
+        device(&self.pins)
     }
 }
 
-/// Asks the file system to pin `file`, as often as it takes.
-fn pin(file: &BackingFile, kind: &FsKind) -> Result<[Option<Activation>; 2], ClaimError> {
+/// The device that the file system named when it was asked last.
+fn device(pins: &Pins) -> Option<&Device> {
+    pins.iter().flatten().last().and_then(Activation::device)
+}
+
+/// Asks the file system to pin `file`, as often as it takes. Gives its last answer, too.
+fn pin(file: &BackingFile, kind: &FsKind) -> Result<(Pins, Option<Answer>), ClaimError> {
     let activate = || {
         let locked = file.inode().lock();
         Activation::new(file, &locked)
     };
-    let failed = ClaimError::from;
-    match (kind.pin, activate()) {
-        (Pin::Flag, Ok(pin)) => Ok([pin, None]),
+    let first = match (kind.pin, activate()) {
         // A page that is contiguous on the device may be what it misses. Whether the
         // blocks are the file's own, `bmap` tells as well.
-        (Pin::Flag, Err(EINVAL)) if file.inode().block_bits() < PAGE_SHIFT as u32 => {
-            Ok([None, None])
-        }
-        (_, Err(error)) => Err(why_refused(file, error)),
+        (Pin::Flag, Err(EINVAL)) if file.inode().block_bits() < PAGE_SHIFT as u32 => None,
+        (_, Err(error)) => return Err(why_refused(file, error)),
         // Nothing pins so small a file.
-        (Pin::Activate | Pin::ActivateTwice, Ok(None)) => Err(Refusal::Misaligned.into()),
-        (Pin::Activate, Ok(pin)) => Ok([pin, None]),
-        (Pin::ActivateTwice, Ok(pin)) => Ok([pin, activate().map_err(failed)?]),
+        (Pin::Activate | Pin::ActivateTwice, Ok(None)) => return Err(Refusal::Misaligned.into()),
+        (_, Ok(pin)) => pin,
+    };
+    let (first, answer) = first.unzip();
+    if kind.pin != Pin::ActivateTwice {
+        return Ok(([first, None], answer));
     }
+    drop(answer);
+    let (second, answer) = activate()?.unzip();
+    Ok(([first, second], answer))
 }
 
-/// Whether the extents of `activation` are at the positions that they say.
+/// Whether the extents of `answer` are at the positions that they say.
 ///
 /// What is left out makes all that follows seem to lie earlier in the file.
-fn covers_pages(file: &BackingFile, activation: &Activation) -> bool {
+fn covers_pages(file: &BackingFile, answer: &Answer) -> bool {
     let mut end = Sector::ZERO;
-    for extent in activation.extents() {
+    for extent in answer.extents() {
         if extent.file != end {
             return false;
         }

@@ -18,6 +18,7 @@ use kernel::{prelude::*, sync::Arc};
 ///
 /// `map` and `device` are those of the claim that `seat` keeps, as they were at first: a
 /// file that grows has a new map, which begins with this one.
+#[repr(C)]
 pub(crate) struct Share {
     map: Arc<FileMap>,
     device: NonNull<bindings::block_device>,

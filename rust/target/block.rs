@@ -18,13 +18,17 @@ use core::fmt::{self, Write};
 use kernel::prelude::*;
 
 /// A part of a file on disk, shown as a device.
+///
+/// In this order: what every bio is mapped by comes first, and `tally`, which is written, is
+/// more than a cache line behind that.
+#[repr(C)]
 pub(super) struct Block {
     /// Which part, and where it is.
     placement: Placement,
-    /// The claim that keeps the file where it is, and says where that is.
-    share: Share,
     /// Whether the device may be written to.
     writable: bool,
+    /// The claim that keeps the file where it is, and says where that is.
+    share: Share,
     /// The least aligned run of the window: where it begins on disk, and its length.
     least_aligned: (Sector, SectorCount),
     tally: Tally,

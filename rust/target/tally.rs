@@ -4,12 +4,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the target was made.
-///
-/// None of these is written for a bio that goes to its place whole, and they are in a cache
-/// line of their own, so that those who map such bios do not have to share one.
+/// Counts since the target was made. None of them is written for a bio that goes to its
+/// place whole.
 #[derive(Default)]
-#[repr(align(64))]
 pub(super) struct Tally {
     flushes: AtomicU64,
     splits: AtomicU64,
