@@ -62,9 +62,11 @@ block_mapped_refused() {
 }
 
 # modes_of HOST: by default it is the first. Ciphertext has to be made somewhere: in the page
-# cache, up to Linux 7.2, and in the block layer after that.
+# cache, up to Linux 7.2 (where the block layer is an option of mounting, if it was built in),
+# and in the block layer after that.
 modes_of() {
-    if [ "$1" = fscrypt ] && grep -qw fscrypt_dio_supported /proc/kallsyms; then
+    if [ "$1" = fscrypt ] &&
+        { grep -qw fscrypt_dio_supported /proc/kallsyms || ! grep -qw fscrypt_set_bio_crypt_ctx /proc/kallsyms; }; then
         echo buffered
     else
         echo direct buffered
