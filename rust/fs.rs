@@ -31,6 +31,7 @@ mod kind;
 mod lane;
 mod layout;
 mod mark;
+mod reclaim;
 mod request;
 mod seat;
 mod share;

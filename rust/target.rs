@@ -143,8 +143,15 @@ impl Operations for Loop {
         Message::parse(args.iter().map(CStr::to_bytes))
     }
 
-    fn message(private: &Self, message: Message, answer: &mut StatusWriter<'_>) -> Result {
+    fn message(
+        private: &Self,
+        target: Target<'_>,
+        message: Message,
+        answer: &mut StatusWriter<'_>,
+    ) -> Result {
         match (message, &private.backing) {
+            // Whoever is to resume it would wait for us, and what is stopped perhaps we for it.
+            (Message::Grow(_), _) if target.is_suspended() => Err(EBUSY),
             (Message::Grow(size), Backing::Block(block)) => block.grow(size),
             // Whoever wants it longer can make it so.
             (Message::Grow(_), Backing::File(_)) => Err(EINVAL),

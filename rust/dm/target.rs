@@ -160,6 +160,12 @@ impl Target<'_> {
         room as usize
     }
 
+    /// Whether the device is suspended, or about to be.
+    pub(crate) fn is_suspended(&self) -> bool {
+        // SAFETY: by the type invariant the target is valid.
+        unsafe { bindings::dm_suspended(self.raw.as_ptr()) != 0 }
+    }
+
     /// Whether a suspend that is under way does not wait for data to be written.
     pub(crate) fn noflush_suspending(&self) -> bool {
         // SAFETY: by the type invariant the target is valid.

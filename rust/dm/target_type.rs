@@ -120,6 +120,7 @@ pub(crate) trait Operations: 'static {
     /// context, may sleep; the device cannot be suspended meanwhile.
     fn message(
         private: Borrowed<'_, Self>,
+        target: Target<'_>,
         message: Self::Message,
         answer: &mut StatusWriter<'_>,
     ) -> Result;
@@ -262,9 +263,11 @@ impl<T: Operations> OperationsVTable<T> {
         // SAFETY: device-mapper passes a buffer of `maxlen` bytes for this call; the strings
         // that may have been in it are not looked at any more.
         let mut answer = unsafe { StatusWriter::from_raw(result, maxlen) };
+        // SAFETY: device-mapper passes a valid target.
+        let target = unsafe { Target::from_raw(NonNull::new_unchecked(ti)) };
         // SAFETY: device-mapper holds the table, and so the target, during the call.
         let private = unsafe { Self::private(ti) };
-        match T::message(private, message, &mut answer) {
+        match T::message(private, target, message, &mut answer) {
             // By this, device-mapper knows that there is an answer.
             Ok(()) => c_int::from(!answer.is_empty()),
             Err(error) => error.to_errno(),

@@ -29,7 +29,7 @@
 //! nothing that takes it itself (`SEEK_HOLE`, `bmap` and `fsync` do, somewhere).
 
 use super::{
-    file::BackingFile,
+    file::{BackingFile, Stat},
     growth,
     kind::FsKind,
     layout::{self, FileMap, Layout},
@@ -101,19 +101,8 @@ impl Claim {
     pub(super) fn new(file: &BackingFile) -> Result<Self, ClaimError> {
         let kind = check_kind(file)?;
         let (mark, before) = Mark::new(file)?;
-        if before.direct_io_alignment == Some(0) {
-            // Where direct I/O would bypass a journal of data, so would we.
-            return Err(Refusal::FsRefused.into());
-        }
-        file.sync()?;
-        layout::check_holes(file)?;
-        let layout = Layout::new(file, kind)?;
-        // f2fs has moved blocks: they must have landed, and be found after a crash.
-        file.sync()?;
-        drop_page_cache(file).map_err(|error| match error {
-            EBUSY => ClaimError::Busy,
-            error => ClaimError::Failed(error),
-        })?;
+        check_journal(&before)?;
+        let layout = lay_out(file, kind)?;
 
         let locked = file.inode().lock();
         let after = file.stat()?;
@@ -132,14 +121,18 @@ impl Claim {
     pub(super) fn grow(&mut self, size: u64) -> Result<(), ClaimError> {
         let file = self.mark.file();
         let kind = check_kind(file)?;
-        growth::extend(file, kind.growth, size)?;
+        check_journal(&file.stat()?)?;
+        let old = self.layout.map();
+        let extended = growth::extend(file, kind.growth, old.end(), size);
+        // Not even a growth that has failed may leave dirty pages.
         file.sync()?;
-        layout::check_holes(file)?;
-        let layout = Layout::new(file, kind)?;
-        if !layout.map().begins_with(self.layout.map()) {
+        extended?;
+        let layout = lay_out(file, kind)?;
+        if !layout.map().begins_with(old) {
             pr_err!("blocks of a claimed file have moved\n");
             return Err(ClaimError::Failed(EIO));
         }
+        check_journal(&file.stat()?)?;
         self.layout = layout;
         Ok(())
     }
@@ -154,6 +147,30 @@ impl Claim {
         self.layout
             .device()
             .or_else(|| self.mark.file().inode().device())
+    }
+}
+
+/// Steps 3 to 6 of a claim.
+fn lay_out(file: &BackingFile, kind: &FsKind) -> Result<Layout, ClaimError> {
+    file.sync()?;
+    layout::check_holes(file)?;
+    let layout = Layout::new(file, kind)?;
+    // f2fs has moved blocks: they must have landed, and be found after a crash. And anybody
+    // may have made the file longer, which may leave dirty pages of zeroes.
+    file.sync()?;
+    drop_page_cache(file).map_err(|error| match error {
+        EBUSY => ClaimError::Busy,
+        error => ClaimError::Failed(error),
+    })?;
+    Ok(layout)
+}
+
+/// Refuses a file of which the data goes through a journal: where direct I/O would bypass
+/// that, so would we.
+fn check_journal(stat: &Stat) -> Result<(), Refusal> {
+    match stat.direct_io_alignment {
+        Some(0) => Err(Refusal::FsRefused),
+        _ => Ok(()),
     }
 }
 

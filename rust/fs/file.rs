@@ -331,6 +331,19 @@ impl BackingFile {
         to_result(unsafe { bindings::vfs_fallocate(self.as_raw(), mode, start, len) })
     }
 
+    /// Checks that the file could have `size` bytes: some file systems have limits of their
+    /// own for some files, which stand where a position is set. May sleep.
+    pub(super) fn check_limit(&self, size: u64) -> Result {
+        // CAST: a small constant.
+        let whence = bindings::SEEK_SET as i32;
+        // SAFETY: an open file, of which nobody else uses the position.
+        let end = unsafe { bindings::vfs_llseek(self.as_raw(), i64::try_from(size)?, whence) };
+        if end < 0 {
+            return Err(EFBIG);
+        }
+        Ok(())
+    }
+
     /// Where the first hole of the file begins: the end of the file where it has
     /// none. May sleep; takes the inode lock on some file systems.
     pub(super) fn first_hole(&self) -> Result<u64> {

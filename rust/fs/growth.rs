@@ -11,11 +11,11 @@
 //! `vfs_fallocate()` of [`fs/open.c`](srctree/fs/open.c).
 
 use super::{claim::ClaimError, file::BackingFile, kind::Growth, mark::drop_page_cache};
-use crate::bindings;
+use crate::{bindings, block::Sector};
 use kernel::{error::to_result, ffi::c_void, page::PAGE_SIZE, prelude::*};
 
 /// How much is written at once, in pages.
-const PAGES: usize = 256;
+const PAGES: usize = 16;
 
 /// How much is allocated at once, in bytes.
 const STEP: u64 = 64 << 20;
@@ -24,15 +24,20 @@ const STEP: u64 = 64 << 20;
 struct WriteAccess<'a>(&'a BackingFile);
 
 /// Gives the file written blocks full of zeroes, from its first hole or its end up to
-/// `size` bytes. Process context, sleeps.
+/// `size` bytes. Nothing before `claimed` is touched. Process context, sleeps.
 ///
 /// # Errors
 ///
 /// `EOPNOTSUPP` where the file system has no way to do that, `EBUSY` where it is frozen,
-/// `ENOSPC`, `EROFS` where the file is not open for writing, `EINTR` where the calling
-/// process is being killed, and what the file system says. The file may be longer then,
-/// and is whole.
-pub(super) fn extend(file: &BackingFile, growth: Growth, size: u64) -> Result<(), ClaimError> {
+/// `ENOSPC`, `EFBIG`, `EROFS` where the file is not open for writing, `EINTR` where the
+/// calling process is being killed, `EIO` where there is a hole before `claimed`, and what
+/// the file system says. The file may be longer then.
+pub(super) fn extend(
+    file: &BackingFile,
+    growth: Growth,
+    claimed: Sector,
+    size: u64,
+) -> Result<(), ClaimError> {
     if growth == Growth::Never {
         return Err(ClaimError::Failed(unsupported()));
     }
@@ -50,7 +55,11 @@ pub(super) fn extend(file: &BackingFile, growth: Growth, size: u64) -> Result<()
     file.sync()?;
     drop_page_cache(file)?;
     let mut end = file.first_hole()?;
+    if claimed.bytes().is_none_or(|claimed| end < claimed) {
+        return Err(ClaimError::Failed(EIO));
+    }
     let size = size.max(file.size());
+    file.check_limit(size)?;
     if size.saturating_sub(end) > file.fs_free()? {
         return Err(ClaimError::Failed(ENOSPC));
     }
@@ -135,13 +144,19 @@ impl<'a> WriteAccess<'a> {
     /// Allocates `len` bytes at `start` and has the device write zeroes there.
     fn allocate(&self, start: u64, len: u64) -> Result<u64> {
         let fallocate = self.0.operations().fallocate.ok_or_else(unsupported)?;
-        // CAST: a small flag.
-        let mode = bindings::FALLOC_FL_WRITE_ZEROES as i32;
         let (from, bytes) = (i64::try_from(start)?, i64::try_from(len)?);
-        // SAFETY: an open file that can be written.
-        let result = unsafe { fallocate(self.0.as_raw(), mode, from, bytes) };
-        // CAST: an errno fits in an `i32`.
-        to_result(result as i32)?;
+        // The second makes the file longer before it allocates: so there must be room.
+        for mode in [
+            bindings::FALLOC_FL_KEEP_SIZE,
+            bindings::FALLOC_FL_WRITE_ZEROES,
+        ] {
+            // CAST: a small flag.
+            let mode = mode as i32;
+            // SAFETY: an open file that can be written.
+            let result = unsafe { fallocate(self.0.as_raw(), mode, from, bytes) };
+            // CAST: an errno fits in an `i32`.
+            to_result(result as i32)?;
+        }
         Ok(len)
     }
 }

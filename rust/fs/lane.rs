@@ -8,6 +8,7 @@
 
 use super::{
     file::BackingFile,
+    reclaim::ReclaimGuard,
     request::{ByteRange, Job, Request},
     worker::{Work, Worker},
 };
@@ -134,8 +135,7 @@ impl PinnedDrop for Lane {
 
 impl Work for Queue {
     fn run(&self) {
-        // SAFETY: a worker thread, which gets its flags back below.
-        let flags = unsafe { bindings::dm_loop_enter_reclaim() };
+        let _reclaim = ReclaimGuard::enter();
         let mut plug = bindings::blk_plug::default();
         // SAFETY: the plug stays on this stack until it is finished below.
         unsafe { bindings::blk_start_plug(&mut plug) };
@@ -150,7 +150,5 @@ impl Work for Queue {
         }
         // SAFETY: started above.
         unsafe { bindings::blk_finish_plug(&mut plug) };
-        // SAFETY: `flags` came from entering.
-        unsafe { bindings::dm_loop_leave_reclaim(flags) };
     }
 }

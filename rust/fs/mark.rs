@@ -14,8 +14,8 @@ use kernel::{prelude::*, time::delay::fsleep, time::Delta};
 
 /// A file with `S_SWAPFILE` set by this module.
 ///
-/// Dropping it drops the file's page cache, which is stale by then, and clears the
-/// flag.
+/// Dropping it writes and drops the file's page cache, which is stale by then, and clears
+/// the flag.
 ///
 /// # Invariants
 ///
@@ -53,7 +53,9 @@ impl Mark {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        if let Err(error) = drop_page_cache(&self.0) {
+        // Whoever has made the file longer may have left dirty pages.
+        let written = self.0.inode().lock().quiesce();
+        if let Err(error) = written.and(drop_page_cache(&self.0)) {
             pr_warn!("stale pages of a released file stay cached ({:?})\n", error);
         }
         self.0.inode().lock().set_swapfile(false);

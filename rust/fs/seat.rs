@@ -16,6 +16,7 @@
 use super::{
     claim::{Claim, ClaimError},
     file::BackingFile,
+    reclaim::ReclaimGuard,
 };
 use crate::{block::Sector, dm::MappedDevice};
 use kernel::{
@@ -161,6 +162,8 @@ impl Seat {
 
     /// Makes the claimed file at least `size` bytes long. Process context, sleeps.
     pub(super) fn grow(&self, size: u64) -> Result<(), ClaimError> {
+        // Device-mapper waits for this with I/O of the device stopped.
+        let _reclaim = ReclaimGuard::enter();
         let mut state = self.slot.state.lock();
         state.claim.as_mut().ok_or(ENOENT)?.grow(size)
     }

@@ -144,7 +144,10 @@ refused() {
     if can_grow; then
         # As long as that, it is.
         grow 1
-        fails_with "No space left" grow $((1 << 42))
+        case $KIND in
+        vfat) fails_with "File too large" grow $((1 << 32)) ;;
+        *) fails_with "No space left" grow $((1 << 35)) ;;
+        esac
         if [ "$KIND" != vfat ]; then
             fsfreeze -f "$MNT"
             fails_with "Device or resource busy" grow "$LONG" || { fsfreeze -u "$MNT" && return 1; }
@@ -171,26 +174,103 @@ refused() {
 
 longer_than_it_was() { [ "$(stat -c %s "$FILE")" -gt "$BYTES" ]; }
 
-# The file is whole as far as it got, and can be made longer again.
+# killed: a message that is broken off. The file can be made longer again; or let go at once,
+# with what the device has written last.
 killed() {
-    local worker size status=0
+    local worker size status way
+    for way in again go; do
+        make_file "$FILE" "$SIZE"
+        loop_create t0 "$FILE" 0 $((BYTES / 512)) block_mapped
+        tail -c 8192 "$FILE" >/dev/null
+        dmsetup message t0 0 grow $((1 << 30)) &
+        worker=$!
+        wait_until longer_than_it_was
+        kill -9 "$worker"
+        status=0
+        wait "$worker" || status=$?
+        size=$(stat -c %s "$FILE")
+        echo "ended with status $status, $size bytes"
+        claimed "$FILE"
+        pattern write --direct /dev/mapper/t0 $((BYTES - 65536)) 65536 5
+        if [ "$way" = again ]; then
+            size=$(((size + 4095) / 4096 * 4096))
+            grow "$size"
+            dmsetup load t0 --table "$(loop_table "$FILE" 0 - block_mapped)"
+            dmsetup resume t0
+            expect "$size" "$(blockdev --getsize64 /dev/mapper/t0)"
+        fi
+        kmsg_mark
+        remove t0
+        ! kmsg_since | grep -F "stale pages" || fail "pages are left"
+        pattern verify "$FILE" 0 $((BYTES - 65536)) 1
+        pattern verify "$FILE" $((BYTES - 65536)) 65536 5
+        pattern verify "$FILE" "$BYTES" $((SIZE - BYTES)) 1
+        rm "$FILE"
+    done
+}
+
+# others_too: somebody else makes the file longer all the while, which anybody may. Nothing of
+# that gets onto the device.
+others_too() {
+    local other size n
     make_file "$FILE" "$BYTES"
     loop_create t0 "$FILE" 0 - block_mapped
-    dmsetup message t0 0 grow $((1 << 30)) &
-    worker=$!
-    wait_until longer_than_it_was
-    kill -9 "$worker"
-    wait "$worker" || status=$?
-    size=$(stat -c %s "$FILE")
-    echo "ended with status $status, $size bytes"
-    claimed "$FILE"
-    pattern verify --direct /dev/mapper/t0 0 "$BYTES" 1
-    size=$(((size + 4095) / 4096 * 4096))
+    rm -f "$WORK/stop"
+    python3 - "$FILE" "$WORK/stop" <<'PYTHON' &
+import errno, os, sys, time
+
+path, stop = sys.argv[1:]
+while not os.path.exists(stop):
+    try:
+        os.truncate(path, os.stat(path).st_size + 8192)
+    except OSError as error:
+        # It has become longer than that meanwhile, and cannot be cut.
+        if error.errno != errno.ETXTBSY:
+            raise
+    time.sleep(0.002)
+PYTHON
+    other=$!
+    for n in 1 2 3 4 5 6 7 8; do
+        # There may be a new hole by the end of it.
+        grow $((BYTES + (n << 20))) || true
+    done
+    touch "$WORK/stop"
+    wait "$other"
+    size=$(($(stat -c %s "$FILE") / 4096 * 4096))
     grow "$size"
-    dmsetup load t0 --table "$(loop_table "$FILE" 0 - block_mapped)"
+    dmsetup load t0 --table "$(loop_table "$FILE" 0 $((size / 512)) block_mapped)"
     dmsetup resume t0
-    expect "$size" "$(blockdev --getsize64 /dev/mapper/t0)"
-    pattern verify --direct /dev/mapper/t0 0 "$BYTES" 1
+    pattern write --direct /dev/mapper/t0 0 "$size" 7
+    sync
+    drop_caches
+    pattern verify --direct /dev/mapper/t0 0 "$size" 7
+    remove t0
+    pattern verify "$FILE" 0 "$size" 7
+}
+
+# Files without extents have a limit of their own: 4 TiB, with blocks of 4 KiB.
+too_long() {
+    make_file "$FILE" "$BYTES"
+    loop_create t0 "$FILE" 0 - block_mapped
+    fails_with "File too large" grow $((1 << 43))
+    remove t0
+}
+
+# What is written through a journal would be written once more after a crash. (The attribute
+# means nothing where allocation is delayed.)
+journalled() {
+    umount "$MNT"
+    mount -o nodelalloc "$(disk 0)" "$MNT"
+    make_file "$FILE" "$BYTES"
+    loop_create t0 "$FILE" 0 - block_mapped
+    chattr +j "$FILE"
+    fails_with "Operation not supported" grow "$LONG"
+    expect "$BYTES" "$(stat -c %s "$FILE")"
+    chattr -j "$FILE"
+    dmsetup suspend t0
+    fails_with "Device or resource busy" grow "$LONG" || { dmsetup resume t0 && return 1; }
+    dmsetup resume t0
+    grow "$LONG"
     remove t0
 }
 
@@ -203,15 +283,22 @@ on() {
     fs_end
 }
 
-plan $((2 * ${#FILE_SYSTEMS[@]} + 4))
+plan $((2 * ${#FILE_SYSTEMS[@]} + 10))
 for kind in "${FILE_SYSTEMS[@]}"; do
     on "$kind" "$kind"
 done
-for kind in ext4 vfat; do
-    fs_make "$kind"
-    check "$kind: killed in the middle" killed
+for KIND in ext4-1k ext2 vfat; do
+    fs_make "$KIND"
+    check "$KIND: killed in the middle" killed
+    check "$KIND: made longer by others, too" others_too
     fs_end
 done
+fs_make ext4
+check "ext4: journalled, suspended" journalled
+fs_end
+fs_make ext2
+check "ext2: beyond what a file can be" too_long
+fs_end
 modprobe scsi_debug dev_size_mb=400 lbpws=1 lbprz=1
 udevadm settle
 zeroing=$(grep -l scsi_debug /sys/block/*/device/model | cut -d/ -f4)
