@@ -26,6 +26,10 @@ uninstall:
 modules_install:
 	@scripts/install-module
 
+.PHONY: deb
+deb:
+	@scripts/deb
+
 .PHONY: check
 check:
 	@scripts/check
