@@ -3,6 +3,7 @@
 //! A block-mapped file: each bio goes straight to the disk.
 
 use super::{
+    alignment::Alignment,
     placement::Placement,
     refusal::{report_growth, Refusal},
     table::Features,
@@ -29,8 +30,8 @@ pub(super) struct Block {
     writable: bool,
     /// The claim that keeps the file where it is, and says where that is.
     share: Share,
-    /// The least aligned run of the window: where it begins on disk, and its length.
-    least_aligned: (Sector, SectorCount),
+    /// How the runs of the window are aligned on disk.
+    alignment: Alignment,
     tally: Tally,
 }
 
@@ -55,7 +56,7 @@ impl Block {
         if target.is_on(share.device()) {
             return Err(Refusal::OnItself);
         }
-        let least_aligned = check_runs(&share, &window)?;
+        let alignment = check_runs(&share, &window)?;
         target.accept(BioKinds {
             flush: true,
             discard: !features.no_discard,
@@ -66,7 +67,7 @@ impl Block {
             placement: Placement::new(window, share.map()),
             share,
             writable,
-            least_aligned,
+            alignment,
             tally: Tally::default(),
         })
     }
@@ -159,16 +160,24 @@ impl Block {
         write!(out, "block {} {major}:{minor}", self.share.map().len())
     }
 
-    /// Visits the run whose alignment decides, which stands for all of them.
+    /// Visits the host device where its alignment is that of this one: of the runs there may
+    /// be a million.
     pub(super) fn iterate_devices(&self, visitor: &mut DeviceVisitor<'_>) -> c_int {
-        let (start, len) = self.least_aligned;
-        visitor.visit(self.share.device(), self.writable, start, len)
+        let device = self.share.device();
+        let block = device.logical_block();
+        for origin in self.alignment.origins() {
+            let ended = visitor.visit(device, self.writable, origin, block);
+            if ended != 0 {
+                return ended;
+            }
+        }
+        0
     }
 }
 
-/// Checks that the runs of `window` are made of logical blocks, and finds the one that
-/// is least aligned on disk against its place on the device.
-fn check_runs(share: &Share, window: &Window) -> Result<(Sector, SectorCount), Refusal> {
+/// Checks that the runs of `window` are made of logical blocks, and finds how they are aligned
+/// on disk.
+fn check_runs(share: &Share, window: &Window) -> Result<Alignment, Refusal> {
     let misaligned = ClaimError::Refused(fs::Refusal::Misaligned);
     let end = window.end().filter(|&end| end <= share.map().end());
     let end = end.and_then(Sector::bytes).ok_or(misaligned)?;
@@ -182,19 +191,17 @@ fn check_runs(share: &Share, window: &Window) -> Result<(Sector, SectorCount), R
     if end > size.saturating_sub(size.checked_rem(block_size.into()).unwrap_or(0)) {
         return Err(misaligned.into());
     }
-    let block = share.device().logical_block();
+    let (block, disk_len) = (share.device().logical_block(), share.device().len());
     let mut position = 0_u64;
-    let mut least = None;
+    let mut alignment: Option<Alignment> = None;
     for run in share.map().runs(window.start(), window.len()) {
         if !run.disk.as_count().is_multiple_of(block) || !run.len.is_multiple_of(block) {
             return Err(misaligned.into());
         }
-        let alignment = (run.disk.get() ^ position).trailing_zeros();
-        if least.is_none_or(|(lowest, _, _)| alignment < lowest) {
-            least = Some((alignment, run.disk, run.len));
-        }
+        alignment
+            .get_or_insert(Alignment::new(run, disk_len))
+            .add(run, position, disk_len);
         position = position.saturating_add(run.len.get());
     }
-    let (_, disk, len) = least.ok_or(misaligned)?;
-    Ok((disk, len))
+    alignment.ok_or_else(|| misaligned.into())
 }

@@ -2,6 +2,8 @@
 
 //! The pure files of `rust/target`, under the paths that they have in the module.
 
+#[path = "../../../../rust/target/alignment.rs"]
+pub(crate) mod alignment;
 #[path = "../../../../rust/target/message.rs"]
 pub(crate) mod message;
 #[path = "../../../../rust/target/placement.rs"]

@@ -2,6 +2,7 @@
 
 //! Tests, one file per noun of the module.
 
+mod alignment;
 mod args;
 mod extent;
 mod extent_map;

@@ -8,7 +8,7 @@
 # vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G
 . ./lib.sh
 
-plan 12
+plan 15
 # But for atomic writes: extents may split them.
 ATTRIBUTES=(
     queue/{logical,physical}_block_size queue/{minimum,optimal}_io_size
@@ -85,6 +85,36 @@ contents() {
         verify "$FILE" $((sectors * 512 + 4096)) $((size - sectors * 512 - 4096)) 1
 }
 
+# alignment NAME: how many bytes into the device the first physical block of the disk begins.
+alignment() {
+    expect 4096 "$(queue "/dev/mapper/$1" physical_block_size)" "physical block size"
+    cat "/sys/block/$(kernel_name "/dev/mapper/$1")/alignment_offset"
+}
+# linear_aligned_as WANTED SECTOR: of dm-linear from there on, for comparison.
+linear_aligned_as() {
+    dmsetup create t1 --table "0 64 linear $DISK $2"
+    expect "$1" "$(alignment t1)" "alignment of dm-linear"
+    remove t1
+}
+# aligned_as WANTED OFFSET: of the device from that byte of the file on.
+aligned_as() {
+    kmsg_mark
+    loop_create t0 "$FILE" "$2" - block_mapped
+    expect "$1" "$(alignment t0)" "alignment"
+    remove t0
+    ! kmsg_since | grep "alignment inconsistency" || fail "there is no common one"
+}
+# A file of which each piece lies in another part of a physical block: nothing that could be said
+# of the alignment is right, and device-mapper tells the log so.
+scattered() {
+    make_fragmented "$FILE" 65536
+    program layout.py show "$FILE" | awk '!seen[($2 - $1) / 1024 % 4]++ { n++ } END { exit n < 2 }'
+    kmsg_mark
+    loop_create t0 "$FILE" 0 - block_mapped
+    remove t0
+    kmsg_since | grep "adding target device .* caused an alignment inconsistency"
+}
+
 DISK=$(disk 0)
 linear "$DISK" >"$WORK/linear"
 fs_make ext4 "$DISK"
@@ -103,6 +133,24 @@ check "4096-byte sectors: the block size" block_size 4096
 check "4096-byte sectors: direct I/O of 512 bytes is refused" direct_512
 check "4096-byte sectors: other offsets and lengths are refused" misaligned
 fs_end
+# Sectors of 512 bytes in physical blocks of 4,096.
+modprobe scsi_debug dev_size_mb=64 sector_size=512 physblk_exp=3
+udevadm settle
+DISK=/dev/$(grep -l scsi_debug /sys/block/*/device/model | cut -d/ -f4)
+linear_aligned_as 0 64
+linear_aligned_as 3584 65
+fs_make ext4 "$DISK"
+make_fragmented "$FILE" 1048576
+check "512-byte sectors in blocks of 4,096: aligned" aligned_as 0 8192
+check "512-byte sectors in blocks of 4,096: not aligned" aligned_as 3584 512
+fs_end
+fs_make ext4-1k "$DISK"
+check "512-byte sectors in blocks of 4,096: no common alignment" scattered
+fs_end
+udevadm settle
+modprobe -r scsi_debug
+
+DISK=$(disk 1)
 for fs in ext4 ext2 xfs btrfs f2fs vfat; do
     fs_make "$fs" "$DISK"
     make_fragmented "$FILE" $((300 * 4096 + 700))
