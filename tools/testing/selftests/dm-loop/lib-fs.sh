@@ -5,7 +5,7 @@
 
 # The file systems whose files can be block-mapped, as fs_make knows them.
 # shellcheck disable=SC2034 # for the scripts
-FILE_SYSTEMS=(ext4 ext4-1k ext2 xfs btrfs f2fs vfat)
+FILE_SYSTEMS=(ext4 ext4-1k ext3 ext2 xfs btrfs f2fs vfat)
 
 # disk N: the N-th disk to spend. DM_LOOP_DISKS names others than the guest's.
 disk() {
@@ -22,6 +22,7 @@ fs_format() {
     # Everything is initialized at once: no background writes while a test counts.
     ext4) mkfs.ext4 -qF -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 -N 8192 "$device" ;;
     ext4-1k) mkfs.ext4 -qF -b 1024 -E lazy_itable_init=0,lazy_journal_init=0 -N 8192 "$device" ;;
+    ext3) mkfs.ext3 -qF -b 4096 -E lazy_itable_init=0,lazy_journal_init=0 -N 8192 "$device" ;;
     ext2) mkfs.ext2 -qF -b 4096 -E lazy_itable_init=0 -N 8192 "$device" ;;
     xfs) mkfs.xfs -qf "$device" ;;
     btrfs | btrfs-cow) mkfs.btrfs -qf -d single "$device" ;;

@@ -34,7 +34,7 @@ OPS_EVERYWHERE=(write append direct-write sendfile copy-range truncate ftruncate
 ops_of() {
     case $1 in
     ext4*) echo allocate allocate-beyond punch zero collapse insert move-extents ;;
-    ext2) echo punch ;;
+    ext3 | ext2) echo punch ;;
     xfs) echo allocate allocate-beyond punch zero collapse insert unshare reflink-from reflink-onto dedupe-from dedupe-onto ;;
     btrfs) echo allocate allocate-beyond punch zero reflink-from reflink-onto dedupe-from dedupe-onto ;;
     f2fs) echo allocate allocate-beyond punch zero collapse insert ;;
