@@ -118,6 +118,67 @@ read_only_and_back() {
     unclaimed "$FILE"
 }
 
+# seen_by_an_opener FEATURE: whoever has the device open for writing cannot write any more. The
+# block layer itself only warns of bios that come from another device. (A discard is a hint: where
+# none is offered any more, it is taken, and nothing is done.)
+seen_by_an_opener() {
+    local table="0 $SECTORS loop $FILE 0 1 $1" errors
+    make_file "$FILE" "$SIZE"
+    dmsetup create life --table "$table"
+    is_block life
+    dmsetup create above --table "0 $SECTORS linear /dev/mapper/life 0"
+    is_block above
+    pattern write --direct /dev/mapper/above 0 4096 2
+    switch "$table" --readonly
+    fails_with "Input/output error" pattern write --direct /dev/mapper/above 0 4096 3
+    if [ "$1" = block_mapped ]; then
+        fails_with "Input/output error" blkdiscard -l $((1 << 20)) /dev/mapper/above
+    else
+        blkdiscard -l $((1 << 20)) /dev/mapper/above
+    fi
+    fails_with "Input/output error" blkdiscard -z -l $((1 << 20)) /dev/mapper/above
+    errors=$(dmsetup message life 0 stat | grep -oE 'errors [0-9]+')
+    [ "${errors#* }" -ge 2 ] || fail "counted: $errors"
+    pattern verify --direct /dev/mapper/above 0 4096 2 -- verify --direct /dev/mapper/above 4096 $((SIZE - 4096)) 1
+    switch "$table"
+    pattern write --direct /dev/mapper/above 0 4096 3
+    remove above life
+    pattern verify "$FILE" 0 4096 3 -- verify "$FILE" 4096 $((SIZE - 4096)) 1
+}
+
+# A load that takes long, as where each block is asked for, ends when its process is killed.
+killed() {
+    local table full began worker status took
+    fs_make vfat "$(disk 0)" "$WORK/fat"
+    dd if=/dev/zero of="$WORK/fat/file" bs=4M count=128 oflag=direct conv=fsync status=none
+    table=$(loop_table "$WORK/fat/file" 0 - block_mapped)
+    dmsetup create life --notable
+    began=$(date +%s%N)
+    dmsetup load life --table "$table"
+    full=$((($(date +%s%N) - began) / 1000000))
+    for _ in {1..10}; do
+        dmsetup clear life
+        began=$(date +%s%N)
+        dmsetup load life --table "$table" &
+        worker=$!
+        sleep "$(printf '%d.%03d' $((full / 2000)) $((full / 2 % 1000)))"
+        kill -9 "$worker"
+        status=0
+        wait "$worker" || status=$?
+        took=$((($(date +%s%N) - began) / 1000000))
+        echo "$full ms in full; killed: $took ms, status $status"
+        # Else it had come to its end.
+        if [ "$status" = 137 ] && [ "$took" -lt $((full * 3 / 4)) ]; then
+            expect "" "$(dmsetup table --inactive life)" "the table"
+            unclaimed "$WORK/fat/file"
+            remove life
+            umount "$WORK/fat"
+            return
+        fi
+    done
+    fail "it never ended early"
+}
+
 # The file is fragmented, and a file system is at work on the device meanwhile.
 under_a_file_system() {
     local round
@@ -144,11 +205,14 @@ under_a_file_system() {
 }
 
 fs_make ext4
-plan 6
+plan 9
 check "larger and smaller windows of the same file" other_windows
 check "tables that never become active" loaded_tables
 check "another file" other_file
 check "loads that fail" failed_loads
 check "read-only and back" read_only_and_back
+check "read-only under an opener who writes" seen_by_an_opener block_mapped
+check "read-only under an opener who writes, file-mapped" seen_by_an_opener file_mapped
 check "under a mounted file system" under_a_file_system
 fs_end
+check "killed while its table is loaded" killed

@@ -6,7 +6,7 @@ usage: fail_nth.py DEVICE LIMIT FILE SECTORS PARAMS
 
 DEVICE has been made without a table. Each time: the load fails with an errno that is passed
 on, or works and is the device that was asked for; either way the file is free afterwards.
-Prints how many allocations failed, how many of the loads failed with which errno, and how
+Where the module has refused for lack of memory, the kernel log says so. Prints how many allocations failed, how many of the loads failed with which errno, and how
 many worked nevertheless.
 """
 import collections
@@ -43,11 +43,31 @@ def references():
         return int(file.read())
 
 
+class KernelLog:
+    """What comes to the kernel log from now on."""
+
+    def __init__(self):
+        self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self.fd, 0, os.SEEK_END)
+
+    def news(self):
+        lines = []
+        while True:
+            try:
+                record = os.read(self.fd, 8192).decode(errors="replace")
+            except BlockingIOError:
+                return lines
+            except BrokenPipeError:
+                continue
+            lines.append(record.partition(";")[2].partition("\n")[0])
+
+
 def main(device, limit, path, sectors, params):
     device, table = device.encode(), raw_table.line(int(sectors), params.encode())
     control = os.open("/dev/mapper/control", os.O_RDWR)
     nth = os.open(FAIL_NTH, os.O_RDWR)
     before, tally = digest(path), collections.Counter()
+    log, told = KernelLog(), 0
     with open(path, "rb") as file:
         first = file.read(1)
     is_free(path, first)
@@ -58,12 +78,17 @@ def main(device, limit, path, sectors, params):
             raw_table.dm(control, raw_table.DM_TABLE_LOAD, device, 1, table)
         except OSError as error:
             failed = errno.errorcode[error.errno]
+        news = log.news()
         left = int(os.pread(nth, 20, 0).split(b"\0")[0])
         os.pwrite(nth, b"0", 0)
         if failed is None:
             if references() != 1:
                 sys.exit(f"allocation {number}: loaded, with {references()} references")
             raw_table.dm(control, raw_table.DM_TABLE_CLEAR, device)
+        if failed == "ENOMEM" and any(line.startswith("dm_loop: ") for line in news):
+            if not any(line.endswith("loop: Out of memory (-ENOMEM)") for line in news):
+                sys.exit(f"allocation {number}: the log says {news}")
+            told += 1
         if references():
             sys.exit(f"allocation {number}: {references()} references are left")
         is_free(path, first)
@@ -75,8 +100,8 @@ def main(device, limit, path, sectors, params):
             said = ", ".join(f"{count} {name}" for name, count in tally.most_common())
             print(f"{number - 1} allocations: {said}")
             # What gets by without any has not been tried.
-            if number < 3 or not tally["ENOMEM"]:
-                sys.exit("hardly any failed")
+            if number < 3 or not tally["ENOMEM"] or not told:
+                sys.exit(f"hardly any failed, or were told of ({told})")
             return
         tally[failed or "worked nevertheless"] += 1
     sys.exit(f"more than {limit} allocations")

@@ -8,7 +8,7 @@
 . ./lib.sh
 
 KINDS=(ext4 ext4-1k xfs btrfs)
-plan $((${#KINDS[@]} * 4))
+plan $((${#KINDS[@]} * 4 + 2))
 FILE=$MNT/file
 JOBS=4
 # Bytes for each job, of the device's JOBS * PART.
@@ -33,6 +33,16 @@ if any(job["error"] for job in jobs) or read < int(sys.argv[2]):
 PYTHON
 }
 
+fs_make ext4
+make_file "$FILE" $((JOBS * PART))
+expect 1 "$(extent_count "$FILE")" "pieces"
+loop_create t0 "$FILE" 0 - block_mapped
+check "ext4, in one piece: at random, 4 KiB, 16 at a time" \
+    fio_verify --rw=randwrite --bs=4k --ioengine=io_uring --iodepth=16
+check "ext4, in one piece: at random, 512 bytes to 128 KiB, 8 at a time" \
+    fio_verify --rw=randwrite --bsrange=512-128k --blockalign=512 --ioengine=libaio --iodepth=8
+remove t0
+fs_end
 for fs in "${KINDS[@]}"; do
     fs_make "$fs"
     make_fragmented "$FILE" $((JOBS * PART))

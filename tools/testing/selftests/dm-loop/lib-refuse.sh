@@ -15,6 +15,7 @@ said_for() {
     EACCES) echo "Permission denied" ;;
     EBUSY) echo "Device or resource busy" ;;
     ENOTDIR) echo "Not a directory" ;;
+    EIO) echo "Input/output error" ;;
     EINVAL) echo "Invalid argument" ;;
     ETXTBSY) echo "Text file busy" ;;
     EROFS) echo "Read-only file system" ;;

@@ -46,12 +46,23 @@ second_claim_refused() {
     pattern verify --direct /dev/mapper/lock 0 "$SIZE" 1
 }
 
+# swapped_to FILE: it can be swap space, and holds after that what it held before.
+swapped_to() {
+    local kept=$WORK/kept
+    cp -- "$1" "$kept"
+    mkswap -q "$1"
+    swapon "$1"
+    swapoff "$1"
+    cat -- "$kept" 1<>"$1"
+}
+
 all_works_again() {
     local ops
     remove lock
     read -ra ops <<<"$(ops_of "$1")"
     # Without swap space in it, but swapon gets as far as looking for it.
     all_end_in EINVAL "$FILE" "$OTHER" swapon
+    swapped_to "$FILE"
     # Deduplication wants equal files, so it comes before what makes them differ.
     all_end_in "done" "$FILE" "$OTHER" "${ops[@]}" "${OPS_EVERYWHERE[@]}" make-writable grow rename
     [ "$1" = ext2 ] || all_end_in "done" "$FILE" "$OTHER" exchange

@@ -15,10 +15,10 @@ SIZE=1048576
 refuses_writes() {
     expect 1 "$(blockdev --getro /dev/mapper/t0)" "read-only flag"
     expect ro "$(dmsetup info -c --noheadings -o read_only t0 | sed 's/^Read-only$/ro/')" "dmsetup info"
-    fails_with "" dd if=/dev/zero of=/dev/mapper/t0 bs=4096 count=1 conv=notrunc,fsync
-    fails_with "" dd if=/dev/zero of=/dev/mapper/t0 bs=4096 count=1 conv=notrunc oflag=direct
-    fails_with "" blkdiscard -l 4096 /dev/mapper/t0
-    fails_with "" blkdiscard -z -l 4096 /dev/mapper/t0
+    fails_with "not permitted" dd if=/dev/zero of=/dev/mapper/t0 bs=4096 count=1 conv=notrunc,fsync
+    fails_with "not permitted" dd if=/dev/zero of=/dev/mapper/t0 bs=4096 count=1 conv=notrunc oflag=direct
+    fails_with "not permitted" blkdiscard -l 4096 /dev/mapper/t0
+    fails_with "not permitted" blkdiscard -z -l 4096 /dev/mapper/t0
     pattern verify --direct /dev/mapper/t0 0 "$SIZE" 1 -- verify /dev/mapper/t0 0 "$SIZE" 1
 }
 

@@ -20,8 +20,12 @@ mount_new() {
 
 # The kernel has a key for trying it out.
 encrypted() {
+    local type=$1
+    shift
+    modprobe "$type"
+    [ -e "/sys/fs/$type/features/encryption" ] || skip_this "this kernel has no fscrypt"
     "$@" >/dev/null
-    mount -o test_dummy_encryption "$(disk 0)" "$MNT" || skip_this "this kernel has no fscrypt"
+    mount -o test_dummy_encryption "$(disk 0)" "$MNT"
     make_file "$FILE" "$SIZE"
     # shellcheck disable=SC2012 # only its flags matter
     lsattr "$FILE" | grep -q '^[^ ]*E'
@@ -222,6 +226,60 @@ squashfs() {
     umount "$MNT"
 }
 
+# The disk does not say where the file lies.
+unreadable() {
+    local sectors table
+    sectors=$((256 << 11))
+    table="0 $sectors linear $(disk 0) 0"
+    dmsetup create below --table "$table"
+    is_block below
+    fs_make ext4-1k /dev/mapper/below "$WORK/on"
+    make_fragmented "$WORK/on/file" "$SIZE"
+    umount "$WORK/on"
+    mount -t ext4 /dev/mapper/below "$WORK/on"
+    # Its inode is known, but not yet where its blocks are.
+    stat "$WORK/on/file" >/dev/null
+    dmsetup load below --table "0 $sectors error"
+    dmsetup suspend --nolockfs below
+    dmsetup resume below
+    echo 1 >/proc/sys/vm/drop_caches
+    SEALED=1 MENTIONED=$WORK/on/file refused EIO "Cannot claim backing file" \
+        "$(loop_table "$WORK/on/file" 0 - block_mapped)"
+    dmsetup load below --table "$table"
+    dmsetup suspend --nolockfs below
+    dmsetup resume below
+    unclaimed "$WORK/on/file"
+    pattern verify "$WORK/on/file" 0 "$((SIZE - 512))" 1
+    umount "$WORK/on"
+    remove below
+}
+
+# A disk of zones, which are only ever written from front to back.
+zoned() {
+    local folder=/sys/kernel/config/nullb/zoned
+    modprobe null_blk nr_devices=0
+    mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+    mkdir "$folder"
+    echo 1 >"$folder/memory_backed"
+    echo 1 >"$folder/zoned"
+    echo 4 >"$folder/zone_size"
+    echo 40 >"$folder/zone_nr_conv"
+    echo 512 >"$folder/size"
+    echo 1 >"$folder/power"
+    udevadm settle
+    expect host-managed "$(queue /dev/zoned zoned)"
+    # Its first 160 MiB are as other disks are.
+    mkfs.ext4 -qF -E nodiscard /dev/zoned 150M
+    mount /dev/zoned "$MNT"
+    make_file "$FILE" "$SIZE"
+    not_block_mapped "file system is not supported" "$FILE"
+    pattern verify "$FILE" 0 "$((SIZE - 512))" 1
+    umount "$MNT"
+    echo 0 >"$folder/power"
+    rmdir "$folder"
+    modprobe -r null_blk
+}
+
 refusals_begin
 # one NAME COMMAND…: what it leaves mounted when it fails must not fail the others.
 one() {
@@ -230,9 +288,9 @@ one() {
     while read -r mount; do umount "$mount"; done < <(our_mounts)
 }
 
-plan 17
-one "ext4: encrypted" encrypted mkfs.ext4 -qF -O encrypt "$(disk 0)"
-one "f2fs: encrypted" encrypted mkfs.f2fs -qf -O encrypt "$(disk 0)"
+plan 19
+one "ext4: encrypted" encrypted ext4 mkfs.ext4 -qF -O encrypt "$(disk 0)"
+one "f2fs: encrypted" encrypted f2fs mkfs.f2fs -qf -O encrypt "$(disk 0)"
 one "ext4: verity" sealed_by_verity mkfs.ext4 -qF -O verity
 one "f2fs: verity" sealed_by_verity mkfs.f2fs -qf -O verity
 one "ext4: data=journal" journal_of_data
@@ -248,3 +306,5 @@ one "NFS" nfs
 one "overlay" overlay
 one "exfat" exfat
 one "squashfs" squashfs
+one "a disk of zones" zoned
+one "a disk that cannot be read" unreadable

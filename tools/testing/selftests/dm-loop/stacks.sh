@@ -83,7 +83,8 @@ snapshot() {
     e2fsck -fy "$MAPPER/snap" || [ $? = 1 ]
     again snap
     mount -t ext4 "$MAPPER/origin" "$INNER"
-    [ ! -e "$INNER/folder1" ] && expect new "$(<"$INNER/new")" "a file of the origin"
+    [ ! -e "$INNER/folder1" ] || fail "what was deleted in the origin is there again"
+    expect new "$(<"$INNER/new")" "a file of the origin"
     umount "$INNER"
     remove snap origin
 }

@@ -44,7 +44,8 @@ unmoved() {
     program layout.py show "$FILE" >"$WORK/layout"
     "$@"
     sync
-    ! program layout.py show "$FILE" | cmp -s - "$WORK/layout" || fail "it does not move files at all"
+    program layout.py show "$FILE" >"$WORK/moved"
+    ! cmp -s "$WORK/moved" "$WORK/layout" || fail "it does not move files at all"
     drop_caches
     pattern verify "$FILE" 0 "$SIZE" 2
     unclaimed "$FILE"
