@@ -37,3 +37,5 @@ installed_files() {
 dmsetup_path() {
     if [ "$PREFIX" = /usr ]; then echo dmsetup; else echo /usr/sbin/dmsetup; fi
 }
+
+dmlosetup_is_ours() { [ "$(readlink "$ROOT$DMLOSETUP" || true)" = "$(dmsetup_path)" ]; }

@@ -3,8 +3,8 @@
 #
 # Which kernel the module is built for, and how. Sourced after lib.sh.
 #
-# The kernel is, in this order: --debug or --kernel VERSION; $KDIR; $KERNEL; the one
-# that runs here, if modules in Rust can be built for it; Debian's, prepared.
+# The kernel that one builds for is, in this order: --debug or --kernel VERSION; $KDIR;
+# $KERNEL; the one that runs here, if modules in Rust can be built for it; Debian's, prepared.
 
 # Rust in its configuration is not enough: Debian's headers have that, but not the
 # compiled crates.
@@ -51,4 +51,46 @@ select_kernel() {
     mkdir -p "$OUT"
     exec {fd}>>"$OUT/.lock"
     flock "$fd"
+}
+
+# newest_built [PREFIX]: the newest release of which there is a module here, of those that
+# begin with PREFIX: 7.3 is not 7.30. The debugging kernel must be asked for.
+newest_built() {
+    local module release
+    for module in "$TOP"/build/*/dm-loop.ko; do
+        [ -e "$module" ] || continue
+        release=${module%/*} release=${release##*/}
+        case $1:$release in
+        :*-debug) ;;
+        :* | "$1:$1" | "$1:$1"[!0-9]*) echo "$release" ;;
+        esac
+    done | sort -V | tail -n 1
+}
+
+# select_built [--kernel VERSION]: for those who take what was built and make nothing. Sets
+# RELEASE, OUT, and KDIR and KBUILD as above if the module is to be taken through kbuild. Of
+# several it is that of --kernel, $KDIR or $KERNEL, else of the kernel that runs, else the newest.
+select_built() {
+    local version=${KERNEL-} running fd
+    running=$(uname -r)
+    KDIR=${KDIR-}
+    case ${1-} in
+    --kernel) version=${2?--kernel needs a value} KDIR='' ;;
+    ?*) die "unknown option $1" ;;
+    esac
+    if [ -z "$KDIR$version" ] && [ -e "$TOP/build/$running/dm-loop.ko" ]; then
+        version=$running
+        ! builds_rust "/lib/modules/$running/build" || KDIR=/lib/modules/$running/build
+    fi
+    if [ -n "$KDIR" ]; then
+        [ -e "$KDIR/include/config/kernel.release" ] || die "no kernel build folder $KDIR"
+        RELEASE=$(<"$KDIR/include/config/kernel.release")
+    else
+        RELEASE=$(newest_built "$version")
+    fi
+    OUT=$TOP/build/${RELEASE:-${version:-RELEASE}}
+    [ -e "$OUT/dm-loop.ko" ] || die "there is no build/${OUT##*/}/dm-loop.ko: run make first"
+    KBUILD=(make -C "$KDIR" "M=$TOP" "MO=$OUT")
+    # Not while it is being built.
+    [ ! -e "$OUT/.lock" ] || { exec {fd}<"$OUT/.lock" && flock -s "$fd"; }
 }
