@@ -39,7 +39,7 @@ mod worker;
 
 pub(crate) use self::{
     claim::{ClaimError, Refusal},
-    file::{BackingFile, OpenError},
+    file::{BackingFile, Identity, OpenError},
     file_io::{FileIo, PerBio},
     request::{ByteRange, Job},
     seat::{Caching, Mapped, Seat, User},

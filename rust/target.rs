@@ -33,7 +33,7 @@ use crate::{
         Args, Bio, Constructor, CtrError, DeviceVisitor, MapResult, Operations, StatusKind,
         StatusWriter, Target, Version,
     },
-    fs::{BackingFile, OpenError},
+    fs::{BackingFile, Identity, OpenError},
 };
 use core::{
     ffi::CStr,
@@ -140,7 +140,7 @@ impl Operations for Loop {
     /// - `grow <bytes>`: makes the file of a block-mapped device at least that long, so
     ///   that a longer table can be loaded.
     /// - `stat`: tells how many flushes there were, bios that were split at the end of an
-    ///   extent, and bios that failed here.
+    ///   extent, and bios that failed here; and which file it is.
     fn parse(args: Args<'_>) -> Option<Message> {
         Message::parse(args.iter().map(CStr::to_bytes))
     }
@@ -160,7 +160,16 @@ impl Operations for Loop {
             (Message::Stat, backing) => {
                 let [flushes, splits, errors] = backing.counts();
                 write!(answer, "flushes {flushes} splits {splits} errors {errors}")
-                    .map_err(|_| ENOSPC)
+                    .map_err(|_| ENOSPC)?;
+                // Not where the file system has failed, of which the rest may tell.
+                let Ok(Identity {
+                    device: (major, minor),
+                    inode,
+                }) = backing.file().identity()
+                else {
+                    return Ok(());
+                };
+                write!(answer, " major {major} minor {minor} inode {inode}").map_err(|_| ENOSPC)
             }
         }
     }

@@ -47,6 +47,15 @@ pub(crate) struct Stat {
     pub(super) preferred_io: u32,
 }
 
+/// Which file it is, as `stat(2)` says: the device number of its file system, which some of
+/// them choose themselves, and the number of its inode.
+pub(crate) struct Identity {
+    /// Major and minor.
+    pub(crate) device: (u32, u32),
+    /// The number of the inode.
+    pub(crate) inode: u64,
+}
+
 /// A path that has been looked up.
 ///
 /// # Invariants
@@ -175,11 +184,8 @@ impl BackingFile {
 
     /// Asks the file system about the file. May sleep.
     pub(super) fn stat(&self) -> Result<Stat> {
-        let mut stat = bindings::kstat::default();
         let mask = bindings::STATX_CTIME | bindings::STATX_BLOCKS | bindings::STATX_DIOALIGN;
-        let sync = bindings::AT_STATX_SYNC_AS_STAT;
-        // SAFETY: the path of an open file never changes; there is room for the answer.
-        to_result(unsafe { bindings::vfs_getattr(self.path_ptr(), &mut stat, mask, sync) })?;
+        let stat = self.attributes(mask, bindings::AT_STATX_SYNC_AS_STAT)?;
         Ok(Stat {
             changed: (stat.ctime.tv_sec, stat.ctime.tv_nsec),
             allocated: stat.blocks.saturating_mul(512),
@@ -187,6 +193,27 @@ impl BackingFile {
                 .then_some(stat.dio_offset_align),
             preferred_io: stat.blksize,
         })
+    }
+
+    /// Which file it is. May sleep, but not for a server: the answer never changes.
+    pub(crate) fn identity(&self) -> Result<Identity> {
+        let stat = self.attributes(bindings::STATX_INO, bindings::AT_STATX_DONT_SYNC)?;
+        let (major, minor) = (
+            stat.dev >> bindings::MINORBITS,
+            stat.dev & bindings::MINORMASK,
+        );
+        Ok(Identity {
+            device: (major, minor),
+            inode: stat.ino,
+        })
+    }
+
+    /// The attributes of the file in `mask`, asked for as `sync` says. May sleep.
+    fn attributes(&self, mask: u32, sync: u32) -> Result<bindings::kstat> {
+        let mut stat = bindings::kstat::default();
+        // SAFETY: the path of an open file never changes; there is room for the answer.
+        to_result(unsafe { bindings::vfs_getattr(self.path_ptr(), &mut stat, mask, sync) })?;
+        Ok(stat)
     }
 
     /// The size of reads and writes that suit the file system, in bytes: `st_blksize`. May

@@ -11,7 +11,7 @@ use super::table::parse_offset;
 pub(crate) enum Message {
     /// Make the file at least this many bytes long.
     Grow(u64),
-    /// Tell what the block layer does not count.
+    /// Tell what the block layer does not count, and which file it is.
     Stat,
 }
 
