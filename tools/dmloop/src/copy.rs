@@ -240,7 +240,7 @@ mod tests {
     fn a_new_file() {
         let folder = folder("new");
         let path = folder.join("file");
-        let work = Work::begin(true);
+        let work = Work::begin(true, "");
         create(&path, 3 << 19, &work).unwrap();
         assert_eq!(fs::read(&path).unwrap(), vec![0; 3 << 19]);
         // Nothing is ever overwritten, and nothing is left behind.

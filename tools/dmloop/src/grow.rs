@@ -7,32 +7,45 @@ use crate::{
     control::{Control, Line},
     device::{Device, Target},
     failure::{Exit, Failure},
+    identity::Identity,
+    interrupt,
     kmsg::Log,
     print,
     printable::{printable, quoted},
     size::{self, human},
     status::Status,
+    table::Table,
     work::Work,
 };
 use rustix::{
     fs::{flock, FlockOperation},
     io::Errno,
 };
-use std::{fs::File, os::unix::fs::MetadataExt};
+use std::{
+    fs::File,
+    os::{fd::AsRawFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
 
 /// How much longer a block-mapped file is made at once.
 const STEP: u64 = 256 << 20;
+
+/// For how long a lock on the file is waited for. Whoever can read it can hold one.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(100);
+const INTERRUPTED: &str = "interrupted: nothing is changed";
 
 pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
     let control = Control::open()?;
     let device = Device::find(&control, &args.name)?;
     let path = &only_target(&device)?.table.path;
-    // One at a time for each file: sizes are read here and used below.
-    let failed = |error| Failure::path(path, &error);
-    let file = File::open(path).map_err(failed)?;
-    flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(errno.into()))?;
+    let file = File::open(path).map_err(|error| Failure::path(path, &error))?;
+    lock(&file, path)?;
     let device = Device::find(&control, &args.name)?;
     let target = only_target(&device)?;
+    is_its_file(&control, &device, target, &file)?;
     let old = target.bytes();
     let new = wanted(&args.size, old).map_err(Failure::usage)?;
     if new == old {
@@ -57,19 +70,78 @@ pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
         .checked_add(new)
         .filter(|&end| i64::try_from(end).is_ok());
     let end = end.ok_or_else(|| Failure::usage("that is larger than any file"))?;
+    interrupt::none(INTERRUPTED)?;
+    let path = &target.table.path;
     if matches!(target.status, Some(Status::Block { .. })) {
-        extend_mapped(&control, &device, &target.table.path, end)?;
+        extend_mapped(&control, &device, &file, path, end)?;
     } else {
-        extend(&target.table.path, end, device.read_only)?;
+        extend(&file, path, end, device.read_only)?;
     }
-    let line = Line::only(new / 512, target.table.to_ioctl());
-    reload(&control, &device, line)?;
+    let table = Table {
+        path: as_path(&file),
+        ..target.table.clone()
+    };
+    let line = Line::only(new / 512, table.to_ioctl());
+    let is_its_file = || is_its_file(&control, &device, target, &file);
+    reload(&control, &device, line, is_its_file)?;
     print(&format!(
         "{}: from {} to {} (now make larger what is on it: resize2fs, xfs_growfs, …)\n",
         device.node().display(),
         human(old),
         human(new)
     ))
+}
+
+/// One at a time for each file: sizes are read and then used.
+fn lock(file: &File, path: &Path) -> Result<(), Failure> {
+    let since = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if since.elapsed() < PATIENCE => thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => {
+                return Err(Failure::new(
+                    Exit::Busy,
+                    format!(
+                        "{} is locked: another dmloop grow is at work on it, or a program holds a lock (lslocks shows which)",
+                        printable(path)
+                    ),
+                ))
+            }
+            result => return result.map_err(|errno| Failure::path(path, &errno.into())),
+        }
+        interrupt::none(INTERRUPTED)?;
+    }
+}
+
+/// That `file` is what the device is on: its path may lead elsewhere by now, or from here.
+fn is_its_file(
+    control: &Control,
+    device: &Device,
+    target: &Target,
+    file: &File,
+) -> Result<(), Failure> {
+    let path = &target.table.path;
+    let data = file
+        .metadata()
+        .map_err(|error| Failure::path(path, &error))?;
+    let name = &device.name;
+    let its = Identity::of_target(control, name, target.start)
+        .map_err(|errno| Failure::errno(name, errno))?;
+    match its {
+        Some(its) if its == Identity::from(&data) => Ok(()),
+        Some(_) => Err(Failure::failed(format!(
+            "{} is not the file that {name} is on: something is mounted over it, or the device was made where other things are mounted",
+            printable(path)
+        ))),
+        None => Err(Failure::failed(format!(
+            "the kernel does not say which file {name} is on: its file system has failed, or the module is older than dmloop"
+        ))),
+    }
+}
+
+/// A path that leads to nothing but this very file. The kernel knows its real one.
+fn as_path(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// The target of a device that is made of one.
@@ -99,9 +171,9 @@ fn wanted(text: &str, old: u64) -> Result<u64, String> {
 }
 
 /// Makes the file at least `end` bytes long.
-fn extend(path: &std::path::Path, end: u64, read_only: bool) -> Result<(), Failure> {
+fn extend(file: &File, path: &Path, end: u64, read_only: bool) -> Result<(), Failure> {
     let failed = |error| Failure::path(path, &error);
-    let len = std::fs::metadata(path).map_err(failed)?.len();
+    let len = file.metadata().map_err(failed)?.len();
     if len >= end {
         return Ok(());
     }
@@ -111,7 +183,10 @@ fn extend(path: &std::path::Path, end: u64, read_only: bool) -> Result<(), Failu
             printable(path)
         )));
     }
-    let file = File::options().write(true).open(path).map_err(failed)?;
+    let file = File::options()
+        .write(true)
+        .open(as_path(file))
+        .map_err(failed)?;
     file.set_len(end).map_err(failed)
 }
 
@@ -120,12 +195,15 @@ fn extend(path: &std::path::Path, end: u64, read_only: bool) -> Result<(), Failu
 fn extend_mapped(
     control: &Control,
     device: &Device,
-    path: &std::path::Path,
+    file: &File,
+    path: &Path,
     end: u64,
 ) -> Result<(), Failure> {
     let name = &device.name;
     // The device has to end with a block of the file system, or before.
-    let file = std::fs::metadata(path).map_err(|error| Failure::path(path, &error))?;
+    let file = file
+        .metadata()
+        .map_err(|error| Failure::path(path, &error))?;
     let size = end.next_multiple_of(file.blksize().max(1));
     let advice = format!(
         "dmloop detach {name}, then dmloop prepare --size {size} {}, then attach it again",
@@ -137,7 +215,10 @@ fn extend_mapped(
         )));
     }
     let mut len = file.len().min(size);
-    let work = Work::begin(false);
+    let work = Work::begin(
+        false,
+        "the device is as large as it was, and its file may be longer",
+    );
     work.part("growing", size - len);
     // Once in any case: the kernel may not know of what is there.
     loop {
@@ -161,8 +242,14 @@ fn extend_mapped(
     Ok(())
 }
 
-/// Puts `line` in the place of the table. The old one stays until the new one is loaded.
-fn reload(control: &Control, device: &Device, line: Line) -> Result<(), Failure> {
+/// Puts `line` in the place of the table, if it still is the right one. The old one stays until
+/// the new one is loaded.
+fn reload(
+    control: &Control,
+    device: &Device,
+    line: Line,
+    is_right: impl Fn() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let name = &device.name;
     let log = Log::from_now();
     if let Err(errno) = control.load(name, device.read_only, &[line]) {
@@ -173,6 +260,11 @@ fn reload(control: &Control, device: &Device, line: Line) -> Result<(), Failure>
             &format!("{name} stays as it is, the kernel has refused the new table{why}"),
             errno,
         ));
+    }
+    // Another device may have the name by now.
+    if let Err(failure) = is_right() {
+        let _ = control.clear(name);
+        return Err(failure);
     }
     // This suspends it, puts the new table in place, and lets it go on.
     let Err(errno) = control.resume(name, device.read_only) else {

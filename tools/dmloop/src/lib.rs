@@ -9,7 +9,7 @@
 //! | [`cli`] | the command line |
 //! | `sys` | system calls that need `unsafe`; nothing else does |
 //! | `control`, `udev` | device-mapper's ioctls, and waiting for udev |
-//! | `device` | the devices there are |
+//! | `device`, `identity` | the devices there are, and which files they are on |
 //! | `table`, `status`, `reason` | what the target reads and prints |
 //! | `backing`, `extents`, `mounts` | files, where they lie, and on which file system |
 //! | `failure`, `interrupt` | errors and exit codes, and signals |
@@ -27,6 +27,7 @@ mod extents;
 mod failure;
 mod generator;
 mod grow;
+mod identity;
 mod interrupt;
 mod kmsg;
 mod list;

@@ -48,7 +48,7 @@ const KNOWN: &[(i64, bool)] = &[
 ];
 
 pub(crate) fn run(args: PrepareArgs) -> Result<(), Failure> {
-    let work = Work::begin(args.quiet);
+    let work = Work::begin(args.quiet, "the file contains what it did before");
     let result = match fs::metadata(&args.file) {
         Err(error) if error.kind() == ErrorKind::NotFound => create(&args, &work),
         _ => convert(&args, &work),

@@ -7,6 +7,7 @@ use crate::{
     control::Control,
     device::Device,
     failure::{Exit, Failure},
+    identity::pairs,
     print,
     size::human,
     status::Status,
@@ -45,12 +46,10 @@ impl Counts {
         Ok(counts)
     }
 
-    /// Adds what a target has answered: names and numbers, of which there may be more one day.
+    /// Adds what a target has answered.
     fn add_answer(&mut self, answer: &str) -> Option<()> {
-        let words: Vec<&str> = answer.split_ascii_whitespace().collect();
-        for pair in words.chunks(2) {
-            let number: u64 = pair.get(1)?.parse().ok()?;
-            let count = match pair[0] {
+        for (name, number) in pairs(answer)? {
+            let count = match name {
                 "flushes" => &mut self.flushes,
                 "splits" => &mut self.splits,
                 "errors" => &mut self.errors,

@@ -14,11 +14,15 @@ pub(crate) const CHUNK: usize = 1 << 20;
 
 /// Long work, counted in bytes.
 #[derive(Debug)]
-pub(crate) struct Work(ProgressBar);
+pub(crate) struct Work {
+    bar: ProgressBar,
+    /// What is true of the file if it ends early.
+    kept: &'static str,
+}
 
 impl Work {
-    /// Nothing is done yet.
-    pub(crate) fn begin(quiet: bool) -> Self {
+    /// Nothing is done yet. `kept` says what the file is if it ends early.
+    pub(crate) fn begin(quiet: bool, kept: &'static str) -> Self {
         let bar = if quiet {
             ProgressBar::hidden()
         } else {
@@ -30,31 +34,35 @@ impl Work {
         if let Ok(style) = style {
             bar.set_style(style);
         }
-        Self(bar)
+        Self { bar, kept }
     }
 
     /// Begins a part of the work.
     pub(crate) fn part(&self, what: &'static str, bytes: u64) {
-        self.0.set_length(bytes);
-        self.0.set_position(0);
-        self.0.set_message(what);
+        self.bar.set_length(bytes);
+        self.bar.set_position(0);
+        self.bar.set_message(what);
     }
 
     /// So much has been done. An error if it is time to end.
     pub(crate) fn done(&self, bytes: usize, lease: Option<&Lease<'_>>) -> Result<(), Failure> {
-        self.0.inc(u64::try_from(bytes).unwrap_or(0));
+        self.bar.inc(u64::try_from(bytes).unwrap_or(0));
         self.may_go_on(lease)
     }
 
     /// An error if it is time to end.
     pub(crate) fn may_go_on(&self, lease: Option<&Lease<'_>>) -> Result<(), Failure> {
-        interrupt::none(
-            "interrupted: the file contains what it did before; run it again to go on",
-        )?;
+        interrupt::none(&format!(
+            "interrupted: {}; run it again to go on",
+            self.kept
+        ))?;
         if lease.is_some_and(Lease::is_wanted) {
             return Err(Failure::new(
                 Exit::Busy,
-                "another program has opened the file: it contains what it did before; run it again when that has closed it",
+                format!(
+                    "another program has opened the file: {}; run it again when that has closed it",
+                    self.kept
+                ),
             ));
         }
         Ok(())
@@ -62,6 +70,6 @@ impl Work {
 
     /// Takes the progress off the screen.
     pub(crate) fn end(&self) {
-        self.0.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }
