@@ -66,6 +66,11 @@ impl Refused<'_> {
                 Failure::failed(format!("{name} has become smaller meanwhile: try again"))
             }
             "Out of memory" => Failure::failed(format!("{name}: the kernel is out of memory")),
+            // Where the log cannot be read: nothing else is refused so that must be block-mapped.
+            "" if self.errno == Errno::OPNOTSUPP && self.table.has("block_mapped") => Failure::new(
+                Exit::FileMapped,
+                format!("{name} cannot be block-mapped: the kernel log says why, which may not be read here (dmesg)"),
+            ),
             "Cannot open backing file" | "" if self.errno == Errno::BUSY => self.in_use(control),
             "Cannot open backing file" => {
                 Failure::failed(format!("{name}: the kernel cannot open it: {}", words(self.errno)))

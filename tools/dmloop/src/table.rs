@@ -44,6 +44,11 @@ impl Table {
         })
     }
 
+    /// Whether it has this feature.
+    pub(crate) fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|name| name == feature)
+    }
+
     /// The line as it stands in a table.
     pub(crate) fn to_line(&self) -> Vec<u8> {
         let mut line = escape(self.path.as_os_str().as_bytes());
