@@ -21,7 +21,7 @@ use std::{thread, time::Duration};
 pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
     if let Some(name) = args.name.as_deref().filter(|name| !is_good_name(name)) {
         return Err(Failure::usage(format!(
-            "{name} cannot be the name of a device: use letters, digits, and any of #+-.:=@_"
+            "{name} cannot be the name of a device: use letters, digits, and any of #+-.:=@_, and no - at the beginning"
         )));
     }
     let file = Backing::new(&args.file)?;

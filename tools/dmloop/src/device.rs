@@ -202,6 +202,8 @@ fn natural(name: &str) -> (String, u64, String) {
 pub(crate) fn is_good_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() < 128
+        // Commands would take it for an option.
+        && !name.starts_with('-')
         && !matches!(name, "." | ".." | "control")
         && name
             .bytes()
@@ -236,6 +238,8 @@ mod tests {
             "a b",
             "ü",
             "x\n",
+            "-x",
+            "--all",
             &"x".repeat(128),
         ] {
             assert!(!is_good_name(bad), "{bad}");
