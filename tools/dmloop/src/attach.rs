@@ -7,7 +7,7 @@ use crate::{
     cli::{AttachArgs, OnOff},
     control::{Control, Line},
     device::{is_good_name, Device},
-    failure::{Exit, Failure},
+    failure::{words, Exit, Failure},
     interrupt,
     kmsg::Log,
     note, partscan, print,
@@ -17,6 +17,10 @@ use crate::{
 };
 use rustix::io::Errno;
 use std::{thread, time::Duration};
+
+/// What the names of devices that never become active begin with; the number of the process
+/// follows.
+pub(crate) const CHECK: &str = "dmloop-check-";
 
 pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
     if let Some(name) = args.name.as_deref().filter(|name| !is_good_name(name)) {
@@ -89,9 +93,11 @@ fn same_part(
     let offset = args.offset;
     let end = offset.saturating_add(sectors.saturating_mul(512));
     let mut overlapping = Vec::new();
-    for device in Device::on_file(Device::all(control)?, &file.data) {
+    for device in Device::on_file(control, Device::all(control)?, &file.data) {
         if let [target] = device.targets.as_slice() {
-            let stays = !device.deferred && (args.read_only || !device.read_only);
+            let stays = !device.deferred
+                && !device.unfinished
+                && (args.read_only || !device.read_only);
             if stays && (target.table.offset, target.len) == (offset, sectors) {
                 return Ok(Some(device));
             }
@@ -227,11 +233,22 @@ fn claim_free(control: &Control, read_only: bool) -> Result<(String, (u32, u32))
 /// Removes a device that was just made. udev may be looking at it.
 pub(crate) fn remove(control: &Control, name: &str) {
     for _ in 0..50 {
-        if control.remove(name, false) != Err(Errno::BUSY) {
-            break;
+        match control.remove(name, false) {
+            Err(Errno::BUSY) => thread::sleep(Duration::from_millis(100)),
+            // Somebody was faster.
+            Ok(()) | Err(Errno::NXIO) => return,
+            Err(errno) => return left(name, errno),
         }
-        thread::sleep(Duration::from_millis(100));
     }
+    left(name, Errno::BUSY);
+}
+
+/// Tells of a device that could not be removed, which keeps its file in use.
+fn left(name: &str, errno: Errno) {
+    note(&format!(
+        "the device {name} is left behind: {} (dmloop detach {name} removes it)",
+        words(errno)
+    ));
 }
 
 /// What the kernel would make of a table: its state, from a device that never becomes
@@ -243,7 +260,7 @@ pub(crate) fn try_out<'a>(
     sectors: u64,
     read_only: bool,
 ) -> Result<Result<String, Refused<'a>>, Failure> {
-    let name = format!("dmloop-check-{}", std::process::id());
+    let name = format!("{CHECK}{}", std::process::id());
     let number = claim(control, &name, read_only)?;
     let log = Log::from_now();
     let line = Line::only(sectors, table.to_ioctl());

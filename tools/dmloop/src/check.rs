@@ -39,7 +39,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<(), Failure> {
 
 /// Of a file that is attached: what it is attached as.
 fn attached(control: &Control, file: &Backing) -> Result<Option<(String, bool)>, Failure> {
-    let devices = Device::on_file(Device::all(control)?, &file.data);
+    let devices = Device::on_file(control, Device::all(control)?, &file.data);
     let Some((device, status)) = devices
         .iter()
         .find_map(|device| Some((device, device.targets.first()?.status.as_ref()?)))

@@ -5,6 +5,7 @@
 use crate::{
     control::{flag, Control},
     failure::{Exit, Failure},
+    identity::Identity,
     status::Status,
     table::Table,
     udev,
@@ -34,6 +35,9 @@ pub(crate) struct Device {
     pub(crate) deferred: bool,
     /// How often it is open.
     pub(crate) open_count: i32,
+    /// Whether its table was loaded and never became active: who made it is at it, or was
+    /// killed.
+    pub(crate) unfinished: bool,
     /// Its targets, in order.
     pub(crate) targets: Vec<Target>,
 }
@@ -66,17 +70,34 @@ impl Target {
 impl Device {
     /// What is known of the device `name`: [`None`] if it is not one of this target, or gone.
     fn read(control: &Control, name: &str) -> Result<Option<Self>, Errno> {
-        let tables = match control.status(name, flag::STATUS_TABLE) {
-            Err(Errno::NXIO) => return Ok(None),
-            result => result?,
+        let status = |flags| match control.status(name, flags) {
+            Err(Errno::NXIO) => Ok(None),
+            result => result.map(Some),
         };
-        let (header, lines) = tables;
+        let Some((mut header, mut lines)) = status(flag::STATUS_TABLE)? else {
+            return Ok(None);
+        };
+        let unfinished = header.flags & flag::ACTIVE_PRESENT == 0;
+        if unfinished {
+            match status(flag::STATUS_TABLE | flag::QUERY_INACTIVE)? {
+                // It was finished just now.
+                Some((header, _)) if header.flags & flag::ACTIVE_PRESENT != 0 => {
+                    return Self::read(control, name);
+                }
+                Some(loaded) => (header, lines) = loaded,
+                None => return Ok(None),
+            }
+        }
         if lines.is_empty() || lines.iter().any(|line| line.target != "loop") {
             return Ok(None);
         }
-        let states = match control.status(name, 0) {
-            Err(Errno::NXIO) => return Ok(None),
-            result => result?.1,
+        let states = if unfinished {
+            Vec::new()
+        } else {
+            match status(0)? {
+                Some((_, states)) => states,
+                None => return Ok(None),
+            }
         };
         let target = |(index, line): (usize, &crate::control::Line)| {
             let state = states.get(index).filter(|state| state.start == line.start);
@@ -96,6 +117,7 @@ impl Device {
             suspended: header.flags & flag::SUSPEND != 0,
             deferred: header.flags & flag::DEFERRED_REMOVE != 0,
             open_count: header.open_count,
+            unfinished,
             targets,
         }))
     }
@@ -113,6 +135,15 @@ impl Device {
 
     /// The device that `word` means: a name, `/dev/mapper/NAME`, or any other path of it.
     pub(crate) fn find(control: &Control, word: &str) -> Result<Self, Failure> {
+        let device = Self::find_any(control, word)?;
+        if device.unfinished {
+            return Err(no_table(&device.name));
+        }
+        Ok(device)
+    }
+
+    /// The same, be it unfinished or not.
+    pub(crate) fn find_any(control: &Control, word: &str) -> Result<Self, Failure> {
         let gone = || {
             Failure::new(
                 Exit::NoDevice,
@@ -120,36 +151,40 @@ impl Device {
             )
         };
         let name = name_of(control, word)?.ok_or_else(gone)?;
-        match control.info(&name) {
-            Ok(header) if header.flags & flag::ACTIVE_PRESENT == 0 => {
-                return Err(Failure::new(
-                    Exit::NoDevice,
-                    format!("{name} has no table yet"),
-                ));
-            }
-            Ok(_) => {}
-            Err(Errno::NXIO) => return Err(gone()),
+        match Self::read(control, &name) {
+            Ok(Some(device)) => return Ok(device),
+            Ok(None) => {}
             Err(errno) => return Err(Failure::errno(&name, errno)),
         }
-        match Self::read(control, &name) {
-            Ok(Some(device)) => Ok(device),
-            Ok(None) => Err(Failure::new(
+        match control.info(&name) {
+            Ok(header) if header.flags & flag::ACTIVE_PRESENT == 0 => Err(no_table(&name)),
+            Ok(_) => Err(Failure::new(
                 Exit::NoDevice,
                 format!("{name} is a device, but none of the target \"loop\" (dmsetup table {name} shows what it is)"),
             )),
+            Err(Errno::NXIO) => Err(gone()),
             Err(errno) => Err(Failure::errno(&name, errno)),
         }
     }
 
-    /// Devices on the file that `data` is of, by what its path in the table leads to.
-    pub(crate) fn on_file(devices: Vec<Self>, data: &fs::Metadata) -> Vec<Self> {
-        let same = |target: &Target| {
-            fs::metadata(&target.table.path)
-                .is_ok_and(|other| (other.dev(), other.ino()) == (data.dev(), data.ino()))
+    /// Devices on the file that `data` is of, as the kernel says; where it does not, by what
+    /// the path in the table leads to.
+    pub(crate) fn on_file(control: &Control, devices: Vec<Self>, data: &fs::Metadata) -> Vec<Self> {
+        let wanted = Identity::from(data);
+        let same = |device: &Self, target: &Target| {
+            let said = if device.unfinished {
+                None
+            } else {
+                Identity::of_target(control, &device.name, target.start)
+                    .ok()
+                    .flatten()
+            };
+            let found = || fs::metadata(&target.table.path).map(|data| Identity::from(&data));
+            said.or_else(|| found().ok()) == Some(wanted)
         };
         devices
             .into_iter()
-            .filter(|device| device.targets.iter().any(same))
+            .filter(|device| device.targets.iter().any(|target| same(device, target)))
             .collect()
     }
 
@@ -167,6 +202,16 @@ impl Device {
     pub(crate) fn sysfs(&self) -> PathBuf {
         Path::new("/sys/dev/block").join(self.number_text())
     }
+}
+
+/// Of a device without an active table.
+fn no_table(name: &str) -> Failure {
+    Failure::new(
+        Exit::NoDevice,
+        format!(
+            "{name} has no table yet: if who made it was killed, dmloop detach {name} removes it"
+        ),
+    )
 }
 
 /// The name of the device that a word of the command line means.

@@ -181,7 +181,7 @@ fn tables(control: &Control, device: &Device) -> String {
         "\nstands on: {:?}",
         control.deps(&device.name).unwrap_or_default()
     );
-    let _ = writeln!(text, "used by: {:?}", crate::users::of(device));
+    let _ = writeln!(text, "used by: {:?}", crate::users::of(device.number, &[]));
     text
 }
 

@@ -35,7 +35,8 @@ const COLUMNS: &[Column] = &[
     Column::size("OFFSET", |_, target| json!(target.table.offset)),
     Column::size("SIZELIMIT", |_, target| json!(size_limit(target))),
     Column::text("RO", |device, _| json!(device.read_only)),
-    Column::text("MAPPING", |_, target| match &target.status {
+    Column::text("MAPPING", |device, target| match &target.status {
+        _ if device.unfinished => json!("unfinished"),
         Some(Status::Block { .. }) => json!("block"),
         Some(Status::File { .. }) => json!("file"),
         None => Value::Null,
@@ -214,14 +215,14 @@ fn devices(args: &ListArgs) -> Result<Vec<Device>, Failure> {
     let devices = if args.names.is_empty() {
         Device::all(&control)?
     } else {
-        let find = |word: &String| Device::find(&control, word);
+        let find = |word: &String| Device::find_any(&control, word);
         args.names.iter().map(find).collect::<Result<_, _>>()?
     };
     match &args.associated {
         None => Ok(devices),
         Some(path) => {
             let data = fs::metadata(path).map_err(|error| Failure::path(path, &error))?;
-            Ok(Device::on_file(devices, &data))
+            Ok(Device::on_file(&control, devices, &data))
         }
     }
 }
@@ -277,6 +278,7 @@ mod tests {
             suspended: false,
             deferred: false,
             open_count: 0,
+            unfinished: false,
             targets: vec![Target {
                 start: 0,
                 len: 3,
@@ -301,6 +303,20 @@ mod tests {
         assert_eq!(cell("BACK-FILE", false), "/a\\nb");
         assert_eq!(cell("REASON", false), "sparse");
         assert!(Column::of("NONE").is_err());
+    }
+
+    #[test]
+    fn one_whose_maker_was_killed() {
+        let mut device = device();
+        device.unfinished = true;
+        device.targets[0].status = None;
+        let cell = |name: &str| {
+            Column::of(name)
+                .unwrap()
+                .cell(&device, &device.targets[0], false)
+        };
+        assert_eq!(cell("MAPPING"), "unfinished");
+        assert_eq!((cell("DIO").as_str(), cell("REASON").as_str()), ("-", "-"));
     }
 
     #[test]

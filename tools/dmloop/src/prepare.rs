@@ -193,7 +193,7 @@ fn is_free(backing: &Backing) -> Result<(), Failure> {
     }
     // Without the right to ask, the lease will tell.
     if let Ok(control) = Control::open() {
-        let devices = Device::on_file(Device::all(&control)?, &backing.data);
+        let devices = Device::on_file(&control, Device::all(&control)?, &backing.data);
         if let Some(device) = devices.first() {
             return Err(backing.busy(&format!("is attached as {}: detach it first", device.name)));
         }

@@ -89,9 +89,12 @@ impl Refused<'_> {
             return self.file.busy("is in use for swap: swapoff it first");
         }
         let devices = Device::all(control).unwrap_or_default();
-        let names: Vec<String> = Device::on_file(devices, &self.file.data)
+        let names: Vec<String> = Device::on_file(control, devices, &self.file.data)
             .into_iter()
-            .map(|device| device.name)
+            .map(|device| match device.unfinished {
+                true => format!("{} (which was never finished)", device.name),
+                false => device.name,
+            })
             .collect();
         if names.is_empty() {
             self.file

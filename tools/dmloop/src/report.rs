@@ -36,7 +36,7 @@ pub(crate) fn run(args: ReportArgs) -> Result<(), Failure> {
     }
     let control = Control::open()?;
     let devices = match &args.name {
-        Some(name) => vec![Device::find(&control, name)?],
+        Some(name) => vec![Device::find_any(&control, name)?],
         None => Device::all(&control)?,
     };
     let mut pieces = evidence::machine(&control);

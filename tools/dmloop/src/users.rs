@@ -2,18 +2,19 @@
 
 //! Who uses a device: what to do before it can be detached.
 
-use crate::{backing::swap_areas, device::Device, mounts, printable::printable};
+use crate::{backing::swap_areas, mounts, printable::printable};
 use rustix::fs::makedev;
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-/// Who uses `device`, in words that say how to end that. Empty if nobody is found.
-pub(crate) fn of(device: &Device) -> Vec<String> {
+/// Who uses the device of this number, in words that say how to end that. Empty if nobody is
+/// found. Devices `but` do not count.
+pub(crate) fn of(device: (u32, u32), but: &[String]) -> Vec<String> {
     let mut users = Vec::new();
-    let number = makedev(device.number.0, device.number.1);
+    let number = makedev(device.0, device.1);
     let is_it = |path: &Path| fs::metadata(path).is_ok_and(|data| data.rdev() == number);
     for mount in mounts::all() {
         // btrfs has device numbers of its own.
-        if mount.number == device.number || is_it(&mount.source) {
+        if mount.number == device || is_it(&mount.source) {
             users.push(format!(
                 "mounted at {} (umount it)",
                 printable(&mount.point)
@@ -29,6 +30,7 @@ pub(crate) fn of(device: &Device) -> Vec<String> {
     users.extend(
         holders(device)
             .iter()
+            .filter(|name| !but.contains(name))
             .map(|name| format!("used by the device {name} (remove that first)")),
     );
     if users.is_empty() {
@@ -38,8 +40,8 @@ pub(crate) fn of(device: &Device) -> Vec<String> {
 }
 
 /// The names of devices that stand on `device`.
-pub(crate) fn holders(device: &Device) -> Vec<String> {
-    let Ok(entries) = fs::read_dir(device.sysfs().join("holders")) else {
+pub(crate) fn holders((major, minor): (u32, u32)) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(format!("/sys/dev/block/{major}:{minor}/holders")) else {
         return Vec::new();
     };
     let name = |entry: fs::DirEntry| {
