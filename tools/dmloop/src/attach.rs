@@ -6,12 +6,13 @@ use crate::{
     backing::Backing,
     cli::{AttachArgs, OnOff},
     control::{Control, Line},
-    device::{is_good_name, Device},
+    device::is_good_name,
     failure::{words, Exit, Failure},
     interrupt,
     kmsg::Log,
     note, partscan, print,
     refusal::Refused,
+    same,
     table::Table,
     udev,
 };
@@ -32,7 +33,10 @@ pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
     let sectors = file.sectors(args.offset, args.sizelimit)?;
     let control = Control::open()?;
     if args.nooverlap {
-        if let Some(device) = same_part(&control, &file, &args, sectors)? {
+        if let Some(device) = same::part(&control, &file, &args, sectors)? {
+            if args.partscan && partscan::parts_of(&control, &device).is_empty() {
+                add_partitions(&control, &device.name)?;
+            }
             return print(&format!("{}\n", device.node().display()));
         }
     }
@@ -43,13 +47,7 @@ pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
         return interrupt::none(&format!("interrupted: {name} is detached again"));
     }
     if args.partscan {
-        if let Err(failure) = partscan::add(&control, &name) {
-            note(&format!(
-                "{name} is attached, but not its partitions: {}",
-                failure.message
-            ));
-            return Err(Failure::new(failure.exit, ""));
-        }
+        add_partitions(&control, &name)?;
     }
     if (file.data.len() - args.offset) % 512 != 0 && args.sizelimit.is_none() {
         note(&format!(
@@ -61,6 +59,17 @@ pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
         print(&format!("{}\n", udev::node(&name).display()))?;
     }
     Ok(())
+}
+
+/// With --partscan. The device stays, whatever becomes of its partitions.
+fn add_partitions(control: &Control, name: &str) -> Result<(), Failure> {
+    partscan::add(control, name).map_err(|failure| {
+        let words = format!(
+            "{name} is attached, but not its partitions: {}",
+            failure.message
+        );
+        Failure::new(failure.exit, words)
+    })
 }
 
 /// The line of the table.
@@ -81,41 +90,6 @@ fn table(args: &AttachArgs, file: &Backing) -> Table {
             .map(|(_, name)| (*name).to_owned())
             .collect(),
     }
-}
-
-/// With --nooverlap: the device that shows the very same part of the file.
-fn same_part(
-    control: &Control,
-    file: &Backing,
-    args: &AttachArgs,
-    sectors: u64,
-) -> Result<Option<Device>, Failure> {
-    let offset = args.offset;
-    let end = offset.saturating_add(sectors.saturating_mul(512));
-    let mut overlapping = Vec::new();
-    for device in Device::on_file(control, Device::all(control)?, &file.data) {
-        if let [target] = device.targets.as_slice() {
-            let stays = !device.deferred
-                && !device.unfinished
-                && (args.read_only || !device.read_only);
-            if stays && (target.table.offset, target.len) == (offset, sectors) {
-                return Ok(Some(device));
-            }
-        }
-        let overlaps = |target: &crate::device::Target| {
-            target.table.offset < end && target.file_end() > offset
-        };
-        if device.targets.iter().any(overlaps) {
-            overlapping.push(device.name);
-        }
-    }
-    if overlapping.is_empty() {
-        return Ok(None);
-    }
-    Err(file.busy(&format!(
-        "is attached already, in a part that overlaps: {}",
-        overlapping.join(", ")
-    )))
 }
 
 /// Makes the device. A file that cannot be written is made one that cannot be written.

@@ -125,8 +125,8 @@ pub struct AttachArgs {
     /// Make devices of the partitions, too: NAMEp1, NAMEp2… (MBR and GPT)
     #[arg(short = 'P', long)]
     pub partscan: bool,
-    /// If the same part of the file is attached already, print that device and make no
-    /// other; fail if a part that overlaps is
+    /// If the same part of the file is attached already in the same way, print that device
+    /// and make no other; fail if it is attached otherwise, or if a part that overlaps is
     #[arg(short = 'L', long)]
     pub nooverlap: bool,
 }

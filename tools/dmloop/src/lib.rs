@@ -42,6 +42,7 @@ mod reason;
 mod redact;
 mod refusal;
 mod report;
+mod same;
 mod size;
 mod stat;
 mod status;
