@@ -43,6 +43,7 @@ mod redact;
 mod refusal;
 mod report;
 mod same;
+mod secrets;
 mod size;
 mod stat;
 mod status;

@@ -8,12 +8,11 @@ use crate::{
     device::Device,
     evidence::{self, Piece},
     failure::Failure,
-    mounts, print,
+    print,
     printable::printable,
-    redact::Names,
+    secrets,
 };
 use flate2::{write::GzEncoder, Compression};
-use rustix::system::uname;
 use std::{
     fmt::Write as _,
     fs::{self, File},
@@ -43,11 +42,11 @@ pub(crate) fn run(args: ReportArgs) -> Result<(), Failure> {
     for device in &devices {
         pieces.extend(evidence::about(&control, device));
     }
-    let mut names = names(&devices);
-    for path in pieces.iter().flat_map(|(_, _, text)| refused_paths(text)) {
-        names.add_path(path);
-    }
     if args.redact {
+        let mut names = secrets::all(&control, &devices);
+        for (_, _, text) in &pieces {
+            secrets::told(text, &mut names);
+        }
         for (name, _, text) in &mut pieces {
             // The names of pieces are ours, but for that of the device.
             if name.contains('/') {
@@ -60,43 +59,6 @@ pub(crate) fn run(args: ReportArgs) -> Result<(), Failure> {
     pieces.insert(0, ("README".to_owned(), "this list", contents.clone()));
     pack(&path, packed, &pieces).map_err(|error| Failure::path(&path, &error))?;
     print(&format!("{} contains:\n{contents}", printable(&path)))
-}
-
-/// The files that log lines of the module are about: of those that were refused no device
-/// tells the name.
-fn refused_paths<'a>(text: &'a str) -> impl Iterator<Item = &'a str> {
-    let path = |line: &'a str| {
-        let (_, said) = line.split_once("dm_loop: ")?;
-        let end = said
-            .rfind(": refused with errno ")
-            .or_else(|| said.rfind(": offset "))?;
-        said.get(..end).filter(|path| path.starts_with('/'))
-    };
-    text.lines().filter_map(path)
-}
-
-/// What --redact hides.
-fn names(devices: &[Device]) -> Names {
-    let mut names = Names::default();
-    names.add(&uname().nodename().to_string_lossy(), "host");
-    for device in devices {
-        names.add(&device.name, "device");
-        for target in &device.targets {
-            names.add_path(&target.table.path.to_string_lossy());
-        }
-    }
-    // Those of the kernel's own file systems are the same everywhere.
-    let real = |mount: &mounts::Mount| {
-        let source = mount.source.to_string_lossy();
-        source.starts_with('/') || source.contains(':')
-    };
-    for mount in mounts::all().into_iter().filter(real) {
-        names.add_path(&mount.point.to_string_lossy());
-        if !mount.source.starts_with("/dev") {
-            names.add_path(&mount.source.to_string_lossy());
-        }
-    }
-    names
 }
 
 fn contents(pieces: &[Piece], redacted: bool) -> String {
@@ -185,15 +147,6 @@ mod tests {
             })
             .collect();
         assert_eq!(names, ["dmloop-report/a", "dmloop-report/b/c"]);
-    }
-
-    #[test]
-    fn files_that_were_refused() {
-        let log = "[ 1.0] dm_loop: /home/alice/a: b.img: refused with errno -16\n\
-                   dm_loop: /x/y: offset 3 and 8 sectors in a file of 512 bytes\n\
-                   dm_loop: loading out-of-tree module taints kernel.\n";
-        let paths: Vec<&str> = refused_paths(log).collect();
-        assert_eq!(paths, ["/home/alice/a: b.img", "/x/y"]);
     }
 
     #[test]
