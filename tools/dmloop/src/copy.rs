@@ -30,6 +30,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The longest name of a file, in bytes.
+const LONGEST: usize = 255;
+
 /// `f_type` of btrfs.
 const BTRFS: i64 = 0x9123_683e;
 
@@ -50,10 +53,7 @@ impl Draft {
     /// A draft of the file `path`, which is not copied on write.
     fn new(path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
-        let mut name = OsString::from(".");
-        name.push(path.file_name().ok_or(Errno::ISDIR)?);
-        name.push(format!(".dmloop-{}", std::process::id()));
-        let name = folder.join(name);
+        let name = folder.join(working_name(path.file_name().ok_or(Errno::ISDIR)?));
         let mode = Mode::from_raw_mode(0o666);
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let (file, named) = match openat(CWD, folder, flags | OFlags::TMPFILE, mode) {
@@ -128,6 +128,24 @@ impl Drop for Draft {
             let _ = fs::remove_file(&self.name);
         }
     }
+}
+
+/// The name of a draft of the file `name`: as much of that as there is room for.
+fn working_name(name: &OsStr) -> OsString {
+    let behind = format!(".dmloop-{}", std::process::id());
+    let room = LONGEST - 1 - behind.len();
+    let mut working = OsString::from(".");
+    if name.len() <= room {
+        working.push(name);
+    } else {
+        // vfat wants whole characters.
+        let text = name.to_string_lossy();
+        let chars = text.char_indices().map(|(at, char)| at + char.len_utf8());
+        let end = chars.take_while(|&end| end <= room).last().unwrap_or(0);
+        working.push(&text[..end]);
+    }
+    working.push(behind);
+    working
 }
 
 /// Whether `path` is a name of `file`.
@@ -247,6 +265,23 @@ mod tests {
         assert!(create(&path, 512, &work).is_err());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn names_that_are_long() {
+        let folder = folder("long");
+        let work = Work::begin(true, "");
+        for name in ["x".repeat(255), "ä".repeat(127), "x".repeat(241)] {
+            let path = folder.join(&name);
+            create(&path, 512, &work).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().len(), 512, "{name}");
+            let draft = working_name(path.file_name().unwrap());
+            assert!(draft.len() <= 255 && draft.to_str().is_some(), "{draft:?}");
+        }
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+        fs::remove_dir_all(folder).unwrap();
+        let short = working_name(OsStr::new("img"));
+        assert!(short.to_str().unwrap().starts_with(".img.dmloop-"));
     }
 
     #[test]

@@ -50,7 +50,14 @@ const KNOWN: &[(i64, bool)] = &[
 pub(crate) fn run(args: PrepareArgs) -> Result<(), Failure> {
     let work = Work::begin(args.quiet, "the file contains what it did before");
     let result = match fs::metadata(&args.file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => create(&args, &work),
+        Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(&args.file) {
+            Ok(to) => Err(Failure::failed(format!(
+                "{} is a link to {}, which does not exist: prepare that",
+                printable(&args.file),
+                printable(&to)
+            ))),
+            Err(_) => create(&args, &work),
+        },
         _ => convert(&args, &work),
     };
     work.end();
