@@ -9,6 +9,7 @@ use crate::{
     device::Device,
     extents::{self, Layout},
     failure::{Exit, Failure},
+    identity::Identity,
     picture::{disk_bar, file_bar},
     print,
     printable::printable,
@@ -18,8 +19,9 @@ use crate::{
 use rustix::termios::tcgetwinsize;
 use serde_json::json;
 use std::{
-    fmt::Write,
-    fs,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{self, Write as _},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
@@ -46,6 +48,9 @@ pub(crate) fn run(args: MapArgs) -> Result<(), Failure> {
         }
         None => vec![Part::new(&args.what, 0, u64::MAX)?],
     };
+    if let Some(path) = &args.svg {
+        draw(&parts, path)?;
+    }
     if args.json {
         return print(&format!(
             "{:#}\n",
@@ -59,19 +64,52 @@ pub(crate) fn run(args: MapArgs) -> Result<(), Failure> {
             part.picture(&mut text, width());
         }
     }
-    if let Some(path) = &args.svg {
-        let [part] = parts.as_slice() else {
-            return Err(Failure::usage(
-                "a drawing shows one file, and the device is made of several parts",
-            ));
-        };
-        fs::write(
-            path,
-            svg::draw(&part.layout, &printable(&part.path), part.start, part.end),
-        )
-        .map_err(|error| Failure::path(path, &error))?;
-    }
     print(&text)
+}
+
+/// Writes the drawing: whole or not at all, and in the place of no file that it shows.
+fn draw(parts: &[Part], path: &Path) -> Result<(), Failure> {
+    let [part] = parts else {
+        return Err(Failure::usage(
+            "a drawing shows one file, and the device is made of several parts",
+        ));
+    };
+    if same_file(path, &part.path) {
+        return Err(Failure::usage(format!(
+            "{} is the file that is to be drawn: name another one",
+            printable(path)
+        )));
+    }
+    let drawing = svg::draw(&part.layout, &printable(&part.path), part.start, part.end);
+    // What is no regular file cannot be replaced: /dev/stdout.
+    let written = match fs::metadata(path) {
+        Ok(data) if !data.is_file() => fs::write(path, drawing),
+        _ => replace(path, drawing.as_bytes()),
+    };
+    written.map_err(|error| Failure::path(path, &error))
+}
+
+/// Whether both lead to the same file.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path| fs::metadata(path).map(|data| Identity::from(&data)).ok();
+    identity(one).is_some() && identity(one) == identity(other)
+}
+
+/// Writes a file under another name, and gives it its own then.
+fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    // Where a link leads.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    File::create_new(&draft).and_then(|mut file| {
+        let result = file
+            .write_all(contents)
+            .and_then(|()| fs::rename(&draft, path));
+        if result.is_err() {
+            let _ = fs::remove_file(&draft);
+        }
+        result
+    })
 }
 
 /// The device that is meant, if it is one: a name without `/` is that of a device if there
@@ -206,5 +244,27 @@ impl Part {
                 bar.cells
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drawing_replaces_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("dmloop-map-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (file, link, svg) = (folder.join("a"), folder.join("b"), folder.join("c.svg"));
+        fs::write(&file, b"contents").unwrap();
+        fs::hard_link(&file, &link).unwrap();
+        assert!(same_file(&file, &link) && !same_file(&file, &svg));
+        for text in ["one", "two"] {
+            replace(&svg, text.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&svg).unwrap(), text);
+        }
+        assert!(replace(&folder.join("no/where"), b"x").is_err());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
+        fs::remove_dir_all(folder).unwrap();
     }
 }
