@@ -12,11 +12,11 @@ Exit codes:
   0    done; check, prepare: the file can be block-mapped
   1    failed
   2    wrong usage
-  3    check, prepare: the file cannot be block-mapped
+  3    check, prepare, attach --block-mapped: the file cannot be block-mapped
   4    there is no such device
   5    the device or the file is in use
   6    the kernel has no target \"loop\": the module dm-loop is not installed
-  130  prepare: interrupted; what was done is kept, and it can be run again";
+  130  attach, detach, grow, prepare: interrupted; it can be run again";
 
 /// Attach files as block devices, and see what is going on.
 ///
@@ -73,14 +73,16 @@ pub enum Command {
     Map(MapArgs),
     /// Make a device and its file larger, while in use
     ///
-    /// For file-mapped devices. SIZE is that of the device, or with a + what is added.
-    /// A block-mapped device has to be detached, its file made larger with
-    /// `dmloop prepare --size`, and attached again.
+    /// SIZE is that of the device, or with a + what is added. Under a block-mapped device the
+    /// kernel makes the file longer: on ext2, ext3, ext4 and vfat, and on xfs where the disk
+    /// writes zeroes by itself. Elsewhere the device has to be detached, its file made larger
+    /// with `dmloop prepare --size`, and attached again.
     Grow(GrowArgs),
     /// Show the I/O of a device
     ///
     /// Reads, writes and discards as the kernel counts them for the device, since it was
-    /// made or, with --interval, in each interval.
+    /// made; and flushes, I/O that was split at the end of an extent, and I/O that failed, as
+    /// the target counts them, since its table was loaded. With --interval, in each interval.
     Stat(StatArgs),
     /// Gather what a bug report needs, in one archive
     ///

@@ -101,4 +101,54 @@ mod tests {
         let failure = Failure::errno("/x", Errno::ACCESS);
         assert_eq!(failure.message, "/x: Permission denied (are you root?)");
     }
+
+    /// Lists of exit codes, in words without their markup.
+    fn listed(text: &str) -> Vec<(u8, String)> {
+        let mut list: Vec<(u8, String)> = Vec::new();
+        for line in text.lines() {
+            let line = ["\\fB", "\\fR", "\\", "``", "\""]
+                .iter()
+                .fold(line.to_owned(), |line, markup| line.replace(markup, ""));
+            let (first, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+            match (first.parse(), list.last_mut()) {
+                (Ok(code), _) => list.push((code, rest.trim().to_owned())),
+                // The man page has them below.
+                (Err(_), Some((_, words))) if words.is_empty() => {
+                    line.trim().clone_into(words);
+                }
+                _ => {}
+            }
+        }
+        list
+    }
+
+    #[test]
+    fn exit_codes_are_the_same_everywhere() {
+        let read = |path: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+            std::fs::read_to_string(path).unwrap()
+        };
+        let between = |text: &str, from: &str, to: &str| {
+            let rest = text.split_once(from).unwrap().1;
+            rest.split_once(to).unwrap().0.to_owned()
+        };
+        let help = listed(crate::cli::EXIT_CODES);
+        let codes: Vec<u8> = help.iter().map(|(code, _)| *code).collect();
+        let known = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::FileMapped,
+            Exit::NoDevice,
+            Exit::Busy,
+            Exit::NoTarget,
+            Exit::Interrupted,
+        ];
+        assert_eq!(codes, known.map(|exit| exit as u8));
+        let man = read("dmloop.8.in");
+        assert_eq!(listed(&between(&man, ".SH EXIT STATUS", ".SH FILES")), help);
+        let page = read("../../Documentation/dmloop.rst");
+        let table = between(&page, "code  meaning", "Installing");
+        assert_eq!(listed(&table), help);
+    }
 }
