@@ -26,6 +26,7 @@ refused_files() {
     dmloop_fails 2 "cannot be the name" attach "$FILE" "a b"
     dmloop_fails 2 "cannot be the name" attach "$FILE" "a/b"
     dmloop_fails 2 "cannot be the name" attach "$FILE" control
+    dmloop_fails 2 "cannot be the name" attach -- "$FILE" -x
     dmloop_fails 2 "cannot be used with" attach "$FILE" --block-mapped --direct-io on
     unclaimed "$FILE"
 }
@@ -45,12 +46,43 @@ refused_by_the_kernel() {
     mkswap -q "$FILE"
     swapon "$FILE"
     dmloop_fails 5 "is in use for swap" attach "$FILE"
+    dmloop_fails 5 "is in use for swap" check "$FILE"
     swapoff "$FILE"
     dmloop attach "$FILE" one
     dmloop_fails 5 "is in use by one" attach "$FILE"
     dmloop_fails 5 "there is a device one already" attach "$FILE" one
     dmloop detach one
     unclaimed "$FILE"
+}
+
+# Where the log does not say why, the exit code is right all the same.
+without_log() {
+    make_sparse "$FILE" "$SIZE"
+    mount --bind /dev/null /dev/kmsg
+    (
+        set -e
+        dmloop_fails 3 "cannot be block-mapped: the kernel log says why" attach --block-mapped "$FILE"
+        dmloop_exits 3 check "$FILE" >/dev/null
+        dmloop attach "$FILE" x
+        dmloop_fails 5 "is in use by x" attach "$FILE"
+        dmloop detach x
+    ) || {
+        umount /dev/kmsg
+        return 1
+    }
+    umount /dev/kmsg
+}
+
+# Its disk reads and writes 4096 bytes at least.
+larger_blocks() {
+    local file=$WORK/other/file
+    fs_make ext4 "$(disk 1)" "$WORK/other"
+    make_file "$file" "$SIZE"
+    dmloop_fails 3 "the disk has larger blocks" attach --block-mapped -o 512 "$file"
+    dmloop_fails 3 "the disk has larger blocks" attach --block-mapped --sizelimit 512 "$file"
+    dmloop attach --block-mapped -o 4K --sizelimit 8K "$file" x
+    dmloop detach x
+    unmount "$WORK/other"
 }
 
 # The node goes with the device.
@@ -98,6 +130,17 @@ several() {
     dmloop_fails 4 "there is no device" detach /dev/mapper/nowhere
     dmloop_fails 4 "there is no device" detach "$(disk 1)"
     dmloop_fails 2 "required" detach
+    # One that is in use stays, and the others go.
+    dmloop attach "$MNT/a" a
+    dmloop attach "$MNT/c" c
+    exec {reader}</dev/mapper/b
+    status=0
+    dmloop detach --all >"$WORK/said" 2>&1 || status=$?
+    expect 5 "$status"
+    grep -qF "b is in use: open in" "$WORK/said"
+    expect 1 "$(wc -l <"$WORK/said")"
+    expect "b zero" "$(list_devices | sort | xargs)"
+    exec {reader}<&-
     dmloop detach --all
     expect zero "$(list_devices)"
     dmloop detach --all
@@ -123,10 +166,27 @@ not_root() {
     local command
     make_file "$FILE" "$SIZE"
     chmod 755 "$WORK" "$MNT"
-    for command in "attach $FILE" "detach x" list "check $FILE" "stat x" "report -o /tmp/x.tar" "grow x 1M"; do
+    for command in "attach $FILE" "detach x" list "check $FILE" "stat x" "map x" "report -o /tmp/x.tar" "grow x 1M"; do
         # shellcheck disable=SC2086 # words
-        fails_with "only root may do that" setpriv --reuid 65534 --clear-groups "$DMLOOP_COPY" $command
+        not_root_fails "only root may do that" $command
     done
+    not_root_fails "are you root?" prepare "$FILE"
+    chown 65534 "$FILE" "$MNT"
+    # Whose file it is may prepare it; only the kernel cannot be asked.
+    make_sparse "$FILE.sparse" "$SIZE"
+    chown 65534 "$FILE.sparse"
+    as_nobody prepare --quiet "$FILE.sparse" 2>"$WORK/said"
+    grep -qF "the kernel was not asked" "$WORK/said"
+    chown 0 "$MNT"
+    as_nobody map "$FILE" | grep -qF "1M in"
+}
+as_nobody() { setpriv --reuid 65534 --clear-groups "$DMLOOP_COPY" "$@"; }
+not_root_fails() {
+    local text=$1 status=0 said
+    shift
+    said=$(as_nobody "$@" 2>&1) || status=$?
+    expect 1 "$status" "exit code of dmloop $* ($said)"
+    grep -qF -- "$text" <<<"$said" || fail "expected '$text' from: dmloop $*: $said"
 }
 
 # The node is made and removed here, then.
@@ -164,9 +224,11 @@ help() {
 DMLOOP_COPY=/usr/local/bin/dmloop-test
 cp "$DMLOOP" "$DMLOOP_COPY"
 fs_make ext4
-plan 9
+plan 11
 check "what is no file to attach" refused_files
 check "what the kernel refuses, and what to do" refused_by_the_kernel
+check "a log that may not be read" without_log
+check "a disk with larger blocks" larger_blocks
 check "a device in use" in_use
 check "several devices, one of which is not there" several
 check "without the module" no_module

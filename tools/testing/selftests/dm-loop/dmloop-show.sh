@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G --tools
 #
-# What dmloop shows (list, check, map, stat, report), and dmloop grow.
+# What dmloop shows: list, check, map, stat.
 . ./lib.sh
 . ./lib-lock.sh
 . ./lib-tools.sh
@@ -58,6 +58,49 @@ list_many_targets() {
     expect 2 "$(dmloop list -n | wc -l)"
     remove none mixed
     dmloop detach x
+}
+
+# Whoever made it was killed before it became active.
+list_unfinished() {
+    make_file "$FILE" "$SIZE"
+    dmsetup create x --notable
+    dmsetup load x --table "0 $((SIZE / 512)) loop $FILE 0"
+    claimed "$FILE"
+    expect "/dev/mapper/x 1M 0 0 unfinished - - $FILE" "$(dmloop list -n | xargs)"
+    expect "/dev/mapper/x" "$(dmloop list -n -o NAME -j "$FILE" x)"
+    dmloop list --json | json 'all["loopdevices"][0]["mapping"] == "unfinished"'
+    dmloop_fails 4 "x has no table yet" stat x
+    dmloop_fails 4 "x has no table yet" grow x 2M
+    dmloop_fails 5 "is in use by x (which was never finished)" attach "$FILE"
+    dmloop_fails 5 "as x, which was never finished" attach -L "$FILE"
+    dmloop_fails 5 "is attached as x: detach it first" prepare "$FILE"
+    dmsetup create dmloop-check-99999999 --notable
+    dmsetup create theirs --notable
+    dmsetup create dmloop-check-$$ --notable
+    dmloop detach --all
+    expect "dmloop-check-$$ theirs" "$(list_devices | sort | xargs)"
+    unclaimed "$FILE"
+    dmloop detach theirs dmloop-check-$$
+}
+
+# check_killed: a device may be left, but none that cannot be seen and removed.
+check_killed() {
+    local n worker left=0
+    make_fragmented "$FILE" $((8 << 20))
+    for n in {1..10}; do
+        "$DMLOOP" check "$FILE" >/dev/null 2>&1 &
+        worker=$!
+        until compgen -G "/sys/block/dm-*" >/dev/null || [ ! -e "/proc/$worker/status" ]; do :; done
+        kill -KILL "$worker" 2>/dev/null || true
+        wait "$worker" 2>/dev/null || true
+        [ -z "$(list_devices)" ] || left=$((left + 1))
+        dmloop detach --all
+        expect "" "$(list_devices)" "devices after $n"
+        unclaimed "$FILE"
+    done
+    [ "$left" != 0 ] || fail "none was left behind"
+    dmloop check --quiet "$FILE"
+    ipcs -s | awk '$1 ~ /^0x0d4d/ { print $2 }' | xargs -r -n 1 ipcrm -s
 }
 
 list_errors() {
@@ -154,6 +197,13 @@ root = tree.parse(sys.argv[1]).getroot()
 assert root.tag.endswith("svg")
 assert len(root.findall("{http://www.w3.org/2000/svg}polygon")) == int(sys.argv[2])
 PYTHON
+    # Also beside JSON, in the place of what was there, and to what is no file.
+    dmloop map "$MNT/<&>" --json --svg "$WORK/y.svg" | json 'len(all["files"]) == 1'
+    cmp "$WORK/x.svg" "$WORK/y.svg"
+    dmloop map "$MNT/<&>" --svg "$WORK/y.svg" >/dev/null
+    cmp "$WORK/x.svg" "$WORK/y.svg"
+    expect 2 "$(find "$WORK" -maxdepth 1 -name '*.svg*' | wc -l)"
+    dmloop map "$MNT/<&>" --json --svg /dev/stdout | grep -qF '</svg>'
     rm "$MNT/<&>"*
 }
 
@@ -161,6 +211,12 @@ map_errors() {
     dmloop_fails 4 "there is no device and no file nowhere" map nowhere
     dmloop_fails 1 "No such file" map "$MNT/nowhere"
     dmloop_fails 1 "No such file" map "$FILE" --svg "$WORK/nowhere/x.svg"
+    ln "$FILE" "$FILE.link"
+    sha256sum "$FILE" >"$WORK/sums"
+    dmloop_fails 2 "is the file that is to be drawn" map "$FILE" --svg "$FILE"
+    dmloop_fails 2 "is the file that is to be drawn" map "$FILE" --svg "$FILE.link"
+    sha256sum --quiet -c "$WORK/sums"
+    rm "$FILE.link"
     dmsetup create x --table "0 8 zero"
     dmloop_fails 4 "none of the target" map /dev/mapper/x
     remove x
@@ -200,6 +256,41 @@ PYTHON
     dmloop detach x
 }
 
+# names_file FILE: the kernel says of the device on it which file that is, as stat(1) does.
+names_file() {
+    dmloop attach "$1" x
+    expect "$(stat -c 'major %Hd minor %Ld inode %i' -- "$1")" \
+        "$(dmsetup message x 0 stat | cut -d' ' -f7-)" "numbers of $1"
+    expect /dev/mapper/x "$(dmloop list -n -o NAME -j "$1")"
+    dmloop detach x
+}
+
+# Some file systems choose a number of their own, btrfs one for each subvolume.
+stat_names_file() {
+    local folder=$WORK/other kind
+    make_file "$FILE" "$SIZE"
+    names_file "$FILE"
+    fs_make btrfs-cow "$(disk 1)" "$folder"
+    btrfs subvolume create "$folder/sub" >/dev/null
+    make_file "$folder/sub/file" "$SIZE"
+    names_file "$folder/sub/file"
+    mkdir "$folder/upper" "$folder/work" "$WORK/merged"
+    mount -t overlay -o "lowerdir=$folder/sub,upperdir=$folder/upper,workdir=$folder/work" overlay "$WORK/merged"
+    names_file "$WORK/merged/file"
+    umount "$WORK/merged"
+    unmount "$folder"
+    for kind in xfs vfat; do
+        fs_make "$kind" "$(disk 1)" "$folder"
+        make_file "$folder/file" "$SIZE"
+        names_file "$folder/file"
+        unmount "$folder"
+    done
+    mount -t tmpfs tmpfs "$WORK/merged"
+    make_sparse "$WORK/merged/file" "$SIZE"
+    names_file "$WORK/merged/file"
+    umount "$WORK/merged"
+}
+
 stat_counts() {
     local status=0
     make_sparse "$FILE" "$SIZE"
@@ -232,144 +323,12 @@ PYTHON
     grep -qF "the device x is gone" "$WORK/said"
 }
 
-written_once_more() {
-    python3 "$HERE/pattern.py" write --direct /dev/mapper/x 65536 4096 2 && touch "$WORK/written"
-}
-
-# grow KIND: a file of that kind, its device, and a writer who does not stop meanwhile.
-grow() {
-    local writer mapping=file
-    rm -f "$WORK/enough" "$WORK/written"
-    case $1 in
-    sparse) make_sparse "$FILE" "$SIZE" ;;
-    written) make_file "$FILE" "$SIZE" && mapping=block ;;
-    esac
-    dmloop attach "$FILE" x -o 4096
-    pattern write --direct /dev/mapper/x 0 65536 1
-    until_enough written_once_more &
-    writer=$!
-    wait_until [ -e "$WORK/written" ]
-    dmloop grow x 2M
-    dmloop grow x +1M
-    touch "$WORK/enough"
-    wait "$writer"
-    expect $((3 * SIZE)) "$(blockdev --getsize64 /dev/mapper/x)"
-    expect $((3 * SIZE + 4096)) "$(stat -c %s "$FILE")"
-    expect "0 $((3 * SIZE / 512)) loop $FILE 4096" "$(dmsetup table x)"
-    expect "$mapping" "$(dmsetup status x | cut -d' ' -f4)"
-    pattern verify --direct /dev/mapper/x 0 65536 1
-    pattern verify --direct /dev/mapper/x 65536 4096 2
-    pattern write --direct /dev/mapper/x $((3 * SIZE - 4096)) 4096 3
-    dmloop grow x 3M | grep -qF already
-    # Not by whole blocks of the file system; nor of the disk's, for a block-mapped one.
-    dmloop grow x $((3 * SIZE + 512))
-    expect $((3 * SIZE + 512)) "$(blockdev --getsize64 /dev/mapper/x)"
-    expect "$mapping" "$(dmsetup status x | cut -d' ' -f4)"
-    dmloop_fails 1 "grow makes nothing smaller" grow x 1M
-    # A sparse one needs no room.
-    [ "$mapping" = file ] || dmloop_fails 1 "make room on the file system" grow x 1T
-    expect $((3 * SIZE + 512)) "$(blockdev --getsize64 /dev/mapper/x)"
-    dmloop_fails 2 "not a multiple of 512" grow x 4000000
-    dmloop_fails 2 "a size is a number" grow x +
-    dmloop_fails 4 "there is no device" grow nowhere 1M
-    dmsetup suspend x
-    dmloop_fails 5 "dmsetup resume x first" grow x 4M
-    dmsetup resume x
-    dmloop detach x
-    # The file holds what was written beyond its old end.
-    tail -c +$((3 * SIZE + 1)) "$FILE" >"$WORK/tail"
-    pattern verify "$WORK/tail" 0 4096 3 $((3 * SIZE - 4096))
-}
-
-# grow_interrupted KIND: it is as large as it was, or as it should be, and goes on working.
-grow_interrupted() {
-    local n size worker
-    case $1 in
-    sparse) make_sparse "$FILE" "$SIZE" ;;
-    written) make_file "$FILE" "$SIZE" ;;
-    esac
-    dmloop attach "$FILE" x
-    for n in {1..12}; do
-        "$DMLOOP" grow x +1M >/dev/null 2>&1 &
-        worker=$!
-        sleep "0.$(printf %02d $((n * 4)))"
-        kill -INT "$worker" 2>/dev/null || true
-        wait "$worker" 2>/dev/null || true
-        size=$(blockdev --getsize64 /dev/mapper/x)
-        expect Active "$(dmsetup info -c --noheadings -o suspended x)" "state after $n"
-        expect "Live" "$(dmsetup info -c --noheadings -o tables_loaded x)" "tables after $n"
-        pattern write --direct /dev/mapper/x $((size - 4096)) 4096 "$n"
-        pattern verify --direct /dev/mapper/x $((size - 4096)) 4096 "$n"
-    done
-    [ "$size" -gt "$SIZE" ]
-    dmloop detach x
-}
-
-grow_refused() {
-    local folder=$WORK/other file=$WORK/other/file
-    # Its disk does not write zeroes by itself.
-    fs_make xfs "$(disk 1)" "$folder"
-    make_file "$file" "$SIZE"
-    dmloop attach --block-mapped "$file" x
-    dmloop_fails 1 "dmloop detach x, then dmloop prepare --size $((2 * SIZE)) $file" grow x 2M
-    expect "$SIZE" "$(stat -c %s "$file")"
-    dmloop detach x
-    # What the message says.
-    dmloop prepare --quiet --size $((2 * SIZE)) "$file"
-    dmloop attach --block-mapped "$file" x
-    expect $((2 * SIZE)) "$(blockdev --getsize64 /dev/mapper/x)"
-    pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
-    dmloop detach x
-    unmount "$folder"
-    make_file "$FILE" "$SIZE"
-    dmloop attach -r --block-mapped "$FILE" x
-    dmloop_fails 1 "x is block-mapped and read-only: dmloop detach x" grow x 2M
-    dmloop detach x
-    make_sparse "$FILE" "$SIZE"
-    dmloop attach -r "$FILE" x
-    dmloop_fails 1 "the device is read-only" grow x 2M
-    dmloop detach x
-    dmsetup create x <<<"0 8 loop $FILE 0"$'\n'"8 16 loop $FILE 8192"
-    dmloop_fails 1 "made of several parts" grow x 2M
-    dmloop detach x
-}
-
-report() {
-    local name
-    mkdir "$MNT/secret folder"
-    make_file "$MNT/secret folder/private.img" "$SIZE"
-    dmloop attach "$MNT/secret folder/private.img" confidential
-    dmloop attach "$FILE" other
-    cd "$WORK"
-    dmloop report | grep -qF "dmloop-report.tar.gz contains:"
-    expect 600 "$(stat -c %a dmloop-report.tar.gz)"
-    tar -xzf dmloop-report.tar.gz
-    for name in README versions config log device-confidential/{table,queue,file-0,layout-0} device-other/table; do
-        [ -s "dmloop-report/$name" ] || fail "$name is missing or empty"
-    done
-    grep -qF "private.img" dmloop-report/device-confidential/table
-    grep -qE '^target loop [0-9.]+$' dmloop-report/versions
-    grep -qF "type ext4" dmloop-report/device-confidential/file-0
-    rm -r dmloop-report
-    dmloop report confidential --redact -o hidden.tar >said
-    tar -xf hidden.tar
-    expect 1 "$(find dmloop-report/device-device-* -name table -size +0 | wc -l)"
-    [ ! -e dmloop-report/device-other ]
-    for name in secret private confidential "$(hostname)" "${WORK##*/}"; do
-        ! grep -rnwF -- "$name" dmloop-report said || fail "$name is there"
-    done
-    dmloop_fails 2 "the archive is a .tar" report -o x.zip
-    dmloop_fails 4 "there is no device nowhere" report nowhere -o x.tar
-    dmloop_fails 1 "No such file" report -o "$WORK/nowhere/x.tar"
-    [ ! -e x.tar ]
-    cd /
-    dmloop detach --all
-}
-
 fs_make ext4
-plan 17
+plan 14
 check "list" list
 check "list: devices of several parts, and others" list_many_targets
+check "list: a device whose maker was killed" list_unfinished
+check "check: killed" check_killed
 check "list: errors" list_errors
 check "check: reasons" check_reasons
 check "check: files that are attached or cannot be written" check_attached
@@ -379,10 +338,5 @@ check "map: a drawing" drawing
 check "map: errors" map_errors
 check "stat" stat_counts
 check "stat: what only the target counts" stat_answer
-check "grow: file-mapped" grow sparse
-check "grow: block-mapped" grow written
-check "grow: file-mapped, interrupted" grow_interrupted sparse
-check "grow: block-mapped, interrupted" grow_interrupted written
-check "grow: what cannot be grown" grow_refused
-check "report" report
+check "stat: which file it is" stat_names_file
 fs_end

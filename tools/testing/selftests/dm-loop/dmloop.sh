@@ -119,6 +119,28 @@ no_overlap() {
     dmloop_fails 5 "in a part that overlaps: loop0" attach -L "$FILE" -o 127K
     expect /dev/mapper/loop1 "$(dmloop attach -L "$FILE" -o 128K)"
     dmloop detach --all
+    # It has to be as it would be made.
+    dmloop attach --file-mapped "$FILE" x
+    expect /dev/mapper/x "$(dmloop attach -L "$FILE")"
+    expect /dev/mapper/x "$(dmloop attach -L --file-mapped "$FILE")"
+    dmloop_fails 5 "as x, which is not block-mapped" attach -L --block-mapped "$FILE"
+    dmloop_fails 5 "as x, which does not go through the page cache" attach -L --direct-io off "$FILE"
+    dmloop_fails 5 "as x, which is not read-only" attach -L -r "$FILE"
+    dmloop_fails 5 "as x, which offers discard" attach -L --no-discard "$FILE"
+    dmloop detach x
+    dmloop attach -r "$FILE" x
+    expect /dev/mapper/x "$(dmloop attach -L -r --block-mapped "$FILE")"
+    dmloop_fails 5 "as x, which is not file-mapped" attach -L -r --file-mapped "$FILE"
+    dmloop_fails 5 "as x, which is read-only" attach -L "$FILE"
+    dmloop detach x
+    # Partitions can be added.
+    make_file "$FILE" $((16 << 20))
+    sfdisk -q --label dos "$FILE" <<<$'2048,4096'
+    dmloop attach "$FILE" x
+    expect /dev/mapper/x "$(dmloop attach -L -P "$FILE")"
+    expect /dev/mapper/x "$(dmloop attach -L -P "$FILE")"
+    expect 'x xp1' "$(list_devices | sort | xargs)"
+    dmloop detach --all
 }
 
 # partitions LABEL: as sfdisk makes them, and the kernel would find them.
@@ -138,18 +160,53 @@ partitions() {
     mkfs.ext4 -qF /dev/mapper/xp2
     mkdir -p "$WORK/part"
     mount /dev/mapper/xp2 "$WORK/part"
-    dmloop_fails_with_parts
+    # None of the others goes.
+    dmloop_fails 5 "its partition xp2 is in use: mounted at $WORK/part" detach x
+    dmloop_fails 5 "its partition xp2 is in use" detach --all
     umount "$WORK/part"
     dmloop detach x
     expect "" "$(list_devices)"
+    # Somebody has the device itself open, or they go when they can.
+    dmloop attach -P "$FILE" x
+    exec {reader}</dev/mapper/x
+    dmloop_fails 5 "x is in use: open in" detach x
+    exec {reader}<&-
+    mount /dev/mapper/xp2 "$WORK/part"
+    dmloop detach --deferred x
+    expect 'x xp2' "$(list_devices | sort | xargs)"
+    umount "$WORK/part"
+    wait_until no_device
     unclaimed "$FILE"
 }
-# (Some of the partitions go before the one that is in use is found.)
-dmloop_fails_with_parts() {
-    local status=0 said
-    said=$(dmloop detach x 2>&1) || status=$?
+no_device() { [ -z "$(list_devices)" ]; }
+
+# One whose name is taken: none is made.
+partition_names_taken() {
+    local status=0
+    make_file "$FILE" $((16 << 20))
+    sfdisk -q --label dos "$FILE" <<<$'2048,4096\n8192,8192\n20480,2048'
+    dmsetup create xp2 --table "0 8 zero"
+    dmloop attach -P "$FILE" x 2>"$WORK/said" || status=$?
     expect 5 "$status"
-    grep -qF "its partition xp2 is in use" <<<"$said"
+    grep -qF "x is attached, but not its partitions: there is a device xp2 already" "$WORK/said"
+    expect 'x xp2' "$(list_devices | sort | xargs)"
+    dmloop detach x
+    remove xp2
+}
+
+# A stack: the lower one has the smaller name, and is kept by nothing but the upper one.
+stacked() {
+    make_file "$FILE" $((32 << 20))
+    dmloop attach "$FILE" a
+    mkfs.ext4 -qF /dev/mapper/a
+    mkdir -p "$WORK/a"
+    mount /dev/mapper/a "$WORK/a"
+    make_file "$WORK/a/file" "$SIZE"
+    dmloop attach "$WORK/a/file" b
+    dmloop_fails 5 "mounted at $WORK/a" detach a
+    umount -l "$WORK/a"
+    dmloop detach --all
+    expect "" "$(list_devices)"
 }
 
 no_partitions() {
@@ -199,7 +256,13 @@ interrupted() {
     for n in {0..9}; do
         dmloop attach "$FILE" x
         interrupt "0.$(printf %02d $((n * 4)))" TERM detach x
-        [ -z "$(list_devices)" ] || dmloop detach x
+        case $STATUS in
+        0) expect "" "$(list_devices)" "devices after detaching $n" ;;
+        # Before it could ask for the signal.
+        143) expect x "$(list_devices)" "devices after ending $n" && dmloop detach x ;;
+        130) [ -z "$(list_devices)" ] || { is_block x && dmloop detach x; } ;;
+        *) fail "exit code $STATUS" ;;
+        esac
     done
     # Of those that were killed, a semaphore may be left.
     ipcs -s | awk '$1 ~ /^0x0d4d/ { print $2 }' | xargs -r -n 1 ipcrm -s
@@ -208,7 +271,7 @@ interrupted() {
 
 fs_make ext4
 FILE0=${FILE}0 FILE1=${FILE}1 FILE2=${FILE}2 FILE3=${FILE}3
-plan 13
+plan 15
 check "attached and detached" attach_and_detach
 check "the first free name" free_names
 check "options" all_options
@@ -218,6 +281,8 @@ check "a file on a read-only mount" read_only_mount
 check "--nooverlap" no_overlap
 check "partitions of an MBR" partitions dos
 check "partitions of a GPT" partitions gpt
+check "partitions whose names are taken" partition_names_taken
+check "one on another" stacked
 check "no partitions" no_partitions
 check "afterwards there is no semaphore" test -z "$(ipcs -s | awk '$1 ~ /^0x0d4d/')"
 check "interrupted" interrupted

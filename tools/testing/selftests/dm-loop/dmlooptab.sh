@@ -21,6 +21,9 @@ generate() {
     DMLOOPTAB=$WORK/tab "$WORK/dmloop-generator" "$UNITS" "$UNITS" "$UNITS" 2>"$WORK/said"
 }
 
+# said_of UNIT: what systemd has to say about it.
+said_of() { { systemd-analyze verify --man=no --recursive-errors=no "$1" 2>&1 || true; } | { grep -F "${1##*/}" || true; }; }
+
 units() {
     generate <<TAB
 # name file offset options
@@ -34,8 +37,11 @@ TAB
     [ -e "$UNITS/dev-mapper-the\\x2dtwo.device.requires/dmloop@the\\x2dtwo.service" ]
     expect "$(systemd-escape -p --suffix=device /dev/mapper/the-two).requires" \
         "$(basename "$UNITS"/dev-mapper-the*.requires)"
+    # It speaks about what is wrong in a unit, and not about these.
+    sed 's/^Type=.*/Type=nonsense/' "$UNITS/dmloop@one.service" >"$WORK/broken.service"
+    said_of "$WORK/broken.service" | grep -qF nonsense
     for unit in "$UNITS"/*.service; do
-        expect "" "$(systemd-analyze verify --man=no --recursive-errors=no "$unit" 2>&1 | grep -F "${unit##*/}" || true)"
+        expect "" "$(said_of "$unit")"
     done
 }
 
