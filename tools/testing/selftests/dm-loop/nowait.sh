@@ -53,6 +53,7 @@ all_at_once() {
     local tally
     make_fragmented "$FILE" "$SIZE"
     loop_create t0 "$FILE" 0 - "$1"
+    udevadm settle
     tally=$(at_once /dev/mapper/t0 2)
     echo "tally: $tally"
     expect "$((3 * SIZE / 4096)) 0" "$tally" "done, and to be tried again"
@@ -65,6 +66,9 @@ through_io_uring() {
     make_file "$FILE" "$SIZE"
     loop_create t0 "$FILE" 0 - "$@"
     for nowait in 0 1; do
+        # Whoever closes a device after writing to it has udev look at it again. Where a page
+        # of it is cached, the block layer refuses to write past that without waiting.
+        udevadm settle
         fio --name=nowait --filename=/dev/mapper/t0 --allow_file_create=0 --direct=1 --ioengine=io_uring \
             --nowait="$nowait" --iodepth=16 --rw=randwrite --bs=4k --size="$SIZE" --verify=crc32c --verify_fatal=1 \
             --minimal >"$WORK/fio"
