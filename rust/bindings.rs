@@ -7,6 +7,7 @@
 
 #![allow(
     clippy::all,
+    clippy::missing_docs_in_private_items,
     clippy::undocumented_unsafe_blocks,
     clippy::cast_lossless,
     clippy::ptr_as_ptr,

@@ -62,11 +62,17 @@ pub(crate) enum TableError {
     Feature,
 }
 
-// The features, as they stand in a table: see [`Features`].
+// The features, as they stand in a table.
+
+/// Asks for [`Mapping::Block`].
 const BLOCK_MAPPED: &str = "block_mapped";
+/// Asks for [`Mapping::File`].
 const FILE_MAPPED: &str = "file_mapped";
+/// Asks for [`IoMode::Buffered`].
 const BUFFERED_IO: &str = "buffered_io";
+/// Asks for [`IoMode::Direct`].
 const DIRECT_IO: &str = "direct_io";
+/// Sets [`Features::no_discard`].
 const NO_DISCARD: &str = "no_discard";
 
 impl<'a> Table<'a> {
