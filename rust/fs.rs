@@ -3,7 +3,7 @@
 //! Files, as a block device on top of them needs them.
 //!
 //! [`BackingFile`] opens a regular file and nothing else, and a [`Seat`] is a place
-//! among its users. [`Share`] is a part in the [claim](claim) on a file: as long as
+//! among its users. [`Share`] is a part in the [claim] on a file: as long as
 //! one exists, the file system keeps every block of the file where the
 //! [`ExtentMap`](crate::block::ExtentMap) says. [`FileIo`] has workers read and write
 //! a file through the VFS.

@@ -5,7 +5,7 @@
 //! The table syntax stands at [`Loop::ctr`]; the grammar is in [`table`], the messages
 //! of refusals in [`refusal`], the mapped part of a file in [`window`], its place on
 //! disk in [`placement`] and [`alignment`], and the two ways of a bio in [`block`] and
-//! [`file`].
+//! [`mod@file`].
 
 #![deny(unsafe_code)]
 

@@ -9,7 +9,7 @@
 //! file is block-mapped and file-mapped at once: what a claim forbids to others, it
 //! forbids to our own writes through the file system as well.
 //!
-//! Lock order: the lock of a [`Slot`], then [`SLOTS`]. The first is held during a
+//! Lock order: the lock of a [`Slot`], then [`static@SLOTS`]. The first is held during a
 //! claim, which sleeps and does I/O; nothing sleeps under the second. So a file system
 //! that hangs holds up nobody but the users of one file.
 
@@ -99,7 +99,7 @@ pub(crate) struct User {
 ///
 /// # Invariants
 ///
-/// `user` is one of the users of `slot`, and counted in [`SLOTS`].
+/// `user` is one of the users of `slot`, and counted in [`static@SLOTS`].
 pub(crate) struct Seat {
     slot: Arc<Slot>,
     user: User,
