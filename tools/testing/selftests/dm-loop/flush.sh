@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # A flush of the device is a flush of the disk, and a write with FUA is one on the disk, at
-# the right place. The disk's file system is ext2, which flushes nothing by itself.
+# the right place; of a file-mapped device it is stable, in whatever way, before it ends. The
+# disk's file system is ext2, which flushes nothing by itself.
 #
 # smoke
 # vm: --disk 8G --disk 2G,logical_block_size=4096 --cpus 1 --mem 1G
@@ -11,10 +12,16 @@
 # shellcheck source=lib-trace.sh
 . ./lib-trace.sh
 
-plan 5
+plan 13
 DISK=$(disk 0)
 FILE=$MNT/file
 BLOCKS=64
+
+# offered: a file-mapped device has both, whatever the disk has.
+offered() {
+    expect "write back" "$(queue /dev/mapper/t0 write_cache)" "write cache"
+    expect 1 "$(queue /dev/mapper/t0 fua)" "FUA"
+}
 
 features() {
     expect "write back" "$(queue /dev/mapper/t0 write_cache)" "write cache"
@@ -38,6 +45,14 @@ flushes() {
     sync_times 10
     expect $((before + 10)) "$(disk_stat "$DISK" 16)" "flushes of the disk"
 }
+# at_least_flushes: who flushes through a file system may do so more often.
+at_least_flushes() {
+    local before after
+    before=$(disk_stat "$DISK" 16)
+    sync_times 10
+    after=$(disk_stat "$DISK" 16)
+    [ "$after" -ge $((before + 10)) ] || fail "$((after - before)) flushes of the disk"
+}
 
 # fua_writes: to every block of the device, backwards, one write that is to be stable
 # when it returns.
@@ -53,27 +68,64 @@ for block in reversed(range(int(sys.argv[1]))):
 PYTHON
 }
 
-# Where FUA writes should go and where they went: first sector and number of sectors.
-fua_places() {
-    traced "$DISK" fua_writes >"$WORK/trace"
-    awk '$1 ~ /^F?WF/ { print $2, $3 }' "$WORK/trace" | sort -n >"$WORK/went"
+# places: where the blocks of the file lie: first sector and number of sectors, in $WORK/wanted.
+places() {
     program layout.py show "$FILE" |
         awk '{ for (i = 0; i < $3; i += 4096) print ($2 + i) / 512, 8 }' | sort -n >"$WORK/wanted"
     expect "$BLOCKS" "$(wc -l <"$WORK/wanted")" "blocks of the file"
+}
+
+# Where FUA writes should go and where they went.
+fua_places() {
+    traced "$DISK" fua_writes >"$WORK/trace"
+    awk '$1 ~ /^F?WF/ { print $2, $3 }' "$WORK/trace" | sort -n >"$WORK/went"
+    places
     diff "$WORK/wanted" "$WORK/went"
+}
+
+# fua_alone: the same, in ascending order and one after the other, but with no flush behind
+# each, which would hide that FUA does nothing: for asynchronous writes the kernel sends none.
+fua_alone() {
+    fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --direct=1 --sync=dsync --ioengine=libaio \
+        --iodepth=1 --name=fua --rw=write --bs=4k --size=$((BLOCKS * 4096)) >"$WORK/fio" || { cat "$WORK/fio" && return 1; }
+}
+flushes_that_came() { dmsetup message t0 0 stat | cut -d' ' -f2; }
+
+# Each write to a place of the file must be stable before the next one begins: a write with
+# FUA, or with a flush behind it.
+fua_is_stable() {
+    local before
+    places
+    sync
+    before=$(flushes_that_came)
+    traced "$DISK" fua_alone >"$WORK/trace"
+    expect "$before" "$(flushes_that_came)" "flushes of the device"
+    awk 'NR == FNR { wanted[$1] = 1; next }
+        $1 ~ /^F/ { unstable = "" }
+        $1 ~ /^F?W/ && $2 in wanted {
+            if (unstable != "") print "not stable in time: sector " unstable
+            unstable = $1 ~ /^F?WF/ ? "" : $2
+            delete wanted[$2]
+        }
+        END {
+            if (unstable != "") print "not stable in the end: sector " unstable
+            for (place in wanted) print "not written: sector " place
+        }' "$WORK/wanted" "$WORK/trace" >"$WORK/wrong"
+    [ ! -s "$WORK/wrong" ] || { head -n 4 "$WORK/wrong" && head -n 20 "$WORK/trace" && return 1; }
 }
 
 # No flush may overtake the writes before it: the file holds what was synced even if only
 # the disk's own content is looked at.
 synced_is_there() {
-    pattern write /dev/mapper/t0 0 $((BLOCKS * 4096)) 7 -- \
-        verify-disk "$FILE" 0 $((BLOCKS * 4096)) 7 "$DISK"
+    pattern write /dev/mapper/t0 0 $((BLOCKS * 4096)) "$1" -- \
+        verify-disk "$FILE" 0 $((BLOCKS * 4096)) "$1" "$DISK"
 }
 
+# two_targets FEATURE
 two_targets() {
     local half=$((BLOCKS * 4)) before after
-    dmsetup create t1 --table "0 $half loop $FILE 0 1 block_mapped
-$half $half loop $FILE $((half * 512)) 1 block_mapped"
+    dmsetup create t1 --table "0 $half loop $FILE 0 1 $1
+$half $half loop $FILE $((half * 512)) 1 $1"
     is_block t1
     before=$(disk_stat "$DISK" 16)
     python3 -c 'import os; os.fsync(os.open("/dev/mapper/t1", os.O_WRONLY))'
@@ -88,7 +140,17 @@ loop_create t0 "$FILE" 0 - block_mapped
 check "the device has the disk's write cache and FUA" features
 check "10 flushes are 10 flushes of the disk" flushes
 check "writes with FUA reach the disk's sectors with FUA" fua_places
-check "what was synced is on the disk" synced_is_there
+check "what was synced is on the disk" synced_is_there 7
 remove t0
-check "a flush of a table with two targets" two_targets
+check "a flush of a table with two targets" two_targets block_mapped
+seed=8
+for mode in direct buffered; do
+    loop_create t0 "$FILE" 0 - "${mode}_io"
+    check "$mode: a write cache and FUA are offered" offered
+    check "$mode: 10 flushes are flushes of the disk" at_least_flushes
+    check "$mode: a write with FUA is stable when it ends" fua_is_stable
+    check "$mode: what was synced is on the disk" synced_is_there "$seed"
+    seed=$((seed + 1))
+    remove t0
+done
 fs_end
