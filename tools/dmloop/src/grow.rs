@@ -18,7 +18,7 @@ use crate::{
     work::Work,
 };
 use rustix::{
-    fs::{flock, FlockOperation},
+    fs::{flock, fstatvfs, FlockOperation},
     io::Errno,
 };
 use std::{
@@ -200,6 +200,7 @@ fn extend_mapped(
     end: u64,
 ) -> Result<(), Failure> {
     let name = &device.name;
+    let statvfs = fstatvfs(file).map_err(|errno| Failure::path(path, &errno.into()))?;
     // The device has to end with a block of the file system, or before.
     let file = file
         .metadata()
@@ -215,6 +216,14 @@ fn extend_mapped(
         )));
     }
     let mut len = file.len().min(size);
+    // The kernel looks only as far as a step goes, and the others would have filled the disk.
+    let free = statvfs.f_bavail.saturating_mul(statvfs.f_frsize);
+    if size - len > free {
+        return Err(Failure::errno(
+            &format!("{name} stays as it is"),
+            Errno::NOSPC,
+        ));
+    }
     let work = Work::begin(
         false,
         "the device is as large as it was, and its file may be longer",
