@@ -7,6 +7,9 @@
 FIGURES=/share/figures
 : >"$FIGURES"
 
+# node NAME: the node of a dm device. udev is not running.
+node() { echo "/dev/$(dmsetup info -c --noheadings -o blkdevname "$1")"; }
+
 # measure NAMES JOB BLOCK IOS DEVICE FIO-OPTION…: one fio run of IOS I/Os of BLOCK bytes
 # (like 4k). Adds NAMES and the mean latency in microseconds to the figures; fio gives that
 # more exactly than the time for all, and at a constant depth each is the other's multiple.
