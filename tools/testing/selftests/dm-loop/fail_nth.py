@@ -15,6 +15,7 @@ import hashlib
 import os
 import sys
 
+import kernel_log
 import raw_table
 
 FAIL_NTH = "/proc/self/fail-nth"
@@ -43,31 +44,12 @@ def references():
         return int(file.read())
 
 
-class KernelLog:
-    """What comes to the kernel log from now on."""
-
-    def __init__(self):
-        self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
-        os.lseek(self.fd, 0, os.SEEK_END)
-
-    def news(self):
-        lines = []
-        while True:
-            try:
-                record = os.read(self.fd, 8192).decode(errors="replace")
-            except BlockingIOError:
-                return lines
-            except BrokenPipeError:
-                continue
-            lines.append(record.partition(";")[2].partition("\n")[0])
-
-
 def main(device, limit, path, sectors, params):
     device, table = device.encode(), raw_table.line(int(sectors), params.encode())
     control = os.open("/dev/mapper/control", os.O_RDWR)
     nth = os.open(FAIL_NTH, os.O_RDWR)
     before, tally = digest(path), collections.Counter()
-    log, told = KernelLog(), 0
+    log, told = kernel_log.Log(), 0
     with open(path, "rb") as file:
         first = file.read(1)
     is_free(path, first)

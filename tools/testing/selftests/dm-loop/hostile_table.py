@@ -19,6 +19,7 @@ import subprocess
 import sys
 
 import hostile_lines
+import kernel_log
 import raw_table
 import table_model
 
@@ -30,28 +31,11 @@ SECTORS_TOO_MANY = 2**54
 OWN_LIMIT = b"Ran out of memory building ioctl parameter"
 
 
-class Log:
-    """What is new in the kernel log."""
-
-    def __init__(self):
-        self.fd = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
-        os.lseek(self.fd, 0, os.SEEK_END)
-
-    def news(self):
-        messages = []
-        while True:
-            try:
-                record = os.read(self.fd, 8192)
-            except BlockingIOError:
-                return messages
-            messages.append(record.split(b"\n")[0].split(b";", 1)[1].decode("latin-1"))
-
-
 class Trial:
     """One DEVICE, and the files that it may be made to show."""
 
     def __init__(self, device, folder=None):
-        self.device, self.log = device.encode(), Log()
+        self.device, self.log = device.encode(), kernel_log.Log()
         self.control = os.open("/dev/mapper/control", os.O_RDWR)
         self.contents, self.files = {}, {}
         for entry in os.scandir(os.fsencode(folder)) if folder else ():
