@@ -17,8 +17,14 @@ result() {
     printf '%s\t%s\n' "$1" "$2" >>"${RESULTS:-/dev/null}"
 }
 
-# As a comment, for what belongs to a result.
-comment() { sed 's/^/# /'; }
+# comment <TEXT: shows what belongs to the result before it, and keeps it for the summary.
+comment() {
+    local line
+    while IFS= read -r line || [ "$line" ]; do
+        printf '# %s\n' "$line"
+        printf 'why\t%s\n' "$line" >>"${RESULTS:-/dev/null}"
+    done
+}
 
 # expect NAME COMMAND…: a result that passes if COMMAND succeeds. Its output is shown
 # only if not.
