@@ -7,17 +7,19 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGIO, SIGTERM},
     flag::register,
 };
-use std::sync::{
-    atomic::{AtomicBool, Ordering},
-    Arc, OnceLock,
+use std::{
+    io,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+    },
 };
 
 static CAME: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// From now on such a signal only leaves word that it [`came`].
-pub(crate) fn defer() -> Result<(), Failure> {
+pub(crate) fn defer() -> io::Result<()> {
     let flag = CAME.get_or_init(Arc::default);
-    let failed = |error| Failure::io("cannot handle signals", &error);
     let signals: &[i32] = if is_ignored(SIGHUP) {
         // nohup: it is to go on.
         &[SIGINT, SIGTERM]
@@ -25,10 +27,10 @@ pub(crate) fn defer() -> Result<(), Failure> {
         &[SIGINT, SIGTERM, SIGHUP]
     };
     for &signal in signals {
-        register(signal, Arc::clone(flag)).map_err(failed)?;
+        register(signal, Arc::clone(flag))?;
     }
     // Comes when somebody wants a file that a lease is held on, which is asked for then.
-    register(SIGIO, Arc::default()).map_err(failed)?;
+    register(SIGIO, Arc::default())?;
     Ok(())
 }
 

@@ -53,6 +53,7 @@ mod tab;
 mod table;
 mod udev;
 mod users;
+mod whole_file;
 mod work;
 mod write_out;
 
@@ -81,12 +82,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), Failure> {
-    // The others change nothing that could be left half done.
+    // The others change nothing that could be left half done, or see to that themselves.
     if !matches!(
         command,
         Command::List(_) | Command::Map(_) | Command::Stat(_) | Command::Report(_)
     ) {
-        interrupt::defer()?;
+        interrupt::defer().map_err(|error| Failure::io("cannot handle signals", &error))?;
     }
     match command {
         Command::Attach(args) => attach::run(args),

@@ -14,14 +14,14 @@ use crate::{
     print,
     printable::printable,
     size::human,
-    svg,
+    svg, whole_file,
 };
 use rustix::termios::tcgetwinsize;
 use serde_json::json;
 use std::{
     fmt::Write as _,
-    fs::{self, File},
-    io::{self, Write as _},
+    fs,
+    io::Write as _,
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
@@ -84,7 +84,11 @@ fn draw(parts: &[Part], path: &Path) -> Result<(), Failure> {
     // What is no regular file cannot be replaced: /dev/stdout.
     let written = match fs::metadata(path) {
         Ok(data) if !data.is_file() => fs::write(path, drawing),
-        _ => replace(path, drawing.as_bytes()),
+        _ => {
+            // Where a link leads.
+            let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+            whole_file::replace(&path, 0o666, |mut file| file.write_all(drawing.as_bytes()))
+        }
     };
     written.map_err(|error| Failure::path(path, &error))
 }
@@ -93,23 +97,6 @@ fn draw(parts: &[Part], path: &Path) -> Result<(), Failure> {
 fn same_file(one: &Path, other: &Path) -> bool {
     let identity = |path| fs::metadata(path).map(|data| Identity::from(&data)).ok();
     identity(one).is_some() && identity(one) == identity(other)
-}
-
-/// Writes a file under another name, and gives it its own then.
-fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    // Where a link leads.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
-    File::create_new(&draft).and_then(|mut file| {
-        let result = file
-            .write_all(contents)
-            .and_then(|()| fs::rename(&draft, path));
-        if result.is_err() {
-            let _ = fs::remove_file(&draft);
-        }
-        result
-    })
 }
 
 /// The device that is meant, if it is one: a name without `/` is that of a device if there
@@ -252,19 +239,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drawing_replaces_nothing_else() {
+    fn a_file_by_its_links() {
         let folder = std::env::temp_dir().join(format!("dmloop-map-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (file, link, svg) = (folder.join("a"), folder.join("b"), folder.join("c.svg"));
         fs::write(&file, b"contents").unwrap();
         fs::hard_link(&file, &link).unwrap();
         assert!(same_file(&file, &link) && !same_file(&file, &svg));
-        for text in ["one", "two"] {
-            replace(&svg, text.as_bytes()).unwrap();
-            assert_eq!(fs::read_to_string(&svg).unwrap(), text);
-        }
-        assert!(replace(&folder.join("no/where"), b"x").is_err());
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -10,14 +10,12 @@ use crate::{
     failure::Failure,
     print,
     printable::printable,
-    secrets,
+    secrets, whole_file,
 };
 use flate2::{write::GzEncoder, Compression};
 use std::{
     fmt::Write as _,
-    fs::{self, File},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -74,33 +72,17 @@ fn contents(pieces: &[Piece], redacted: bool) -> String {
     text
 }
 
-/// Writes the archive: under another name first, so that none is ever incomplete.
+/// Writes the archive.
 fn pack(path: &Path, packed: bool, pieces: &[Piece]) -> std::io::Result<()> {
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".part");
-    let draft = PathBuf::from(draft);
-    let result = (|| {
-        // What a run that was killed has left.
-        let _ = fs::remove_file(&draft);
-        // Lines of the kernel log are in it, which not everybody may read.
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
+    // Lines of the kernel log are in it, which not everybody may read.
+    whole_file::replace(path, 0o600, |file| {
         if packed {
-            write_all(GzEncoder::new(file, Compression::default()), pieces)?
-                .finish()?
-                .sync_all()
+            write_all(GzEncoder::new(file, Compression::default()), pieces)?.finish()?;
         } else {
-            write_all(file, pieces)?.sync_all()
+            write_all(file, pieces)?;
         }
-    })();
-    let result = result.and_then(|()| fs::rename(&draft, path));
-    if result.is_err() {
-        let _ = fs::remove_file(&draft);
-    }
-    result
+        file.sync_all()
+    })
 }
 
 fn write_all<W: Write>(out: W, pieces: &[Piece]) -> std::io::Result<W> {
