@@ -217,18 +217,6 @@ no_partitions() {
     dmloop detach x
 }
 
-# interrupt DELAY SIGNAL ARG…: dmloop gets SIGNAL after so long. Sets STATUS.
-interrupt() {
-    local delay=$1 signal=$2 worker
-    shift 2
-    "$DMLOOP" "$@" >/dev/null 2>&1 &
-    worker=$!
-    sleep "$delay"
-    kill -"$signal" "$worker" 2>/dev/null || true
-    STATUS=0
-    wait "$worker" 2>/dev/null || STATUS=$?
-}
-
 # There is a device that works, or there is none.
 interrupted() {
     local n seen=''

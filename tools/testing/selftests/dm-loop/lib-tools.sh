@@ -27,3 +27,17 @@ dmloop_exits() {
     "$DMLOOP" "$@" || status=$?
     expect "$code" "$status" "exit code of dmloop $*"
 }
+
+# interrupt DELAY SIGNAL ARG…: dmloop gets SIGNAL after so long. Sets STATUS.
+# shellcheck disable=SC2034 # for those who source this file
+interrupt() {
+    local delay=$1 signal=$2 worker
+    shift 2
+    # What is in the background would ignore the one of Ctrl-C.
+    env --default-signal=INT "$DMLOOP" "$@" >/dev/null 2>&1 &
+    worker=$!
+    sleep "$delay"
+    kill -"$signal" "$worker" 2>/dev/null || true
+    STATUS=0
+    wait "$worker" 2>/dev/null || STATUS=$?
+}
