@@ -23,9 +23,10 @@ make_run_folder() {
 }
 
 # What each kernel is told. An emulated CPU may stand still for long while the host does
-# something else.
+# something else. And what QEMU has translated of a program it can use again only where that
+# lies at the same address (before its version 8.0): without norandmaps that is half of its work.
 # shellcheck disable=SC2034 # for those who source it
-APPEND_ALWAYS="console=ttyS0 panic=-1 oops=panic mitigations=off random.trust_cpu=on tsc=reliable loglevel=5 \
+APPEND_ALWAYS="console=ttyS0 panic=-1 oops=panic mitigations=off norandmaps random.trust_cpu=on tsc=reliable loglevel=5 \
 watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120 workqueue.watchdog_thresh=120 \
 sysctl.kernel.hung_task_timeout_secs=300"
 
