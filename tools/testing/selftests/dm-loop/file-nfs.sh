@@ -11,30 +11,44 @@ MIB=$((1 << 20))
 SIZE=$((16 * MIB))
 AWAY=30
 
-# away_for_a_while MODE
+# in_flight NAME: whether bios of the device have not ended.
+in_flight() { [ "$(dmsetup status "$1" | cut -d' ' -f7)" -gt 0 ]; }
+
+# synced TEXT: to the last block of the device, and flushed.
+synced() {
+    python3 -c 'import os, sys
+fd = os.open("/dev/mapper/t0", os.O_WRONLY)
+os.pwrite(fd, sys.argv[1].encode() * 4096, int(sys.argv[2]))
+os.fsync(fd)' "$1" $((SIZE - 4096))
+}
+
+# away_for_a_while MODE: a writer, a reader and somebody who flushes wait for the server.
 away_for_a_while() {
-    local writer in_flight start
+    local waiting=() pid start
     nfs_mount "$FOLDER" hard
     make_sparse "$FILE" "$SIZE"
     loop_create t0 "$FILE" 0 - "$1_io"
     pattern write --direct /dev/mapper/t0 0 $((SIZE / 4)) 2
+    # What the client still knows it would not have to ask for.
+    drop_caches
     nfs_stop
     start=$SECONDS
     python3 "$HERE/pattern.py" write --direct /dev/mapper/t0 $((SIZE / 4)) $((SIZE / 2)) 2 &
-    writer=$!
-    python3 -c 'import os, sys
-fd = os.open(sys.argv[1], os.O_WRONLY)
-os.pwrite(fd, b"f" * 4096, int(sys.argv[2]))
-os.fsync(fd)' /dev/mapper/t0 $((SIZE - 4096)) &
+    waiting+=("$!")
+    synced f &
+    waiting+=("$!")
+    python3 "$HERE/pattern.py" verify --direct /dev/mapper/t0 0 $((SIZE / 4)) 2 &
+    waiting+=("$!")
+    wait_until in_flight t0
     while [ $((SECONDS - start)) -lt "$AWAY" ]; do
-        kill -0 "$writer" || fail "the writer has ended, without a server"
+        for pid in "${waiting[@]}"; do
+            kill -0 "$pid" || fail "one of ${waiting[*]} has ended, without a server: $pid"
+        done
         sleep 1
     done
-    in_flight=$(dmsetup status t0 | cut -d' ' -f7)
-    [ "$in_flight" -gt 0 ] || fail "nothing is in flight"
+    in_flight t0 || fail "nothing is in flight"
     nfs_start
-    wait "$writer"
-    wait
+    for pid in "${waiting[@]}"; do wait "$pid"; done
     pattern verify --direct /dev/mapper/t0 0 $((SIZE * 3 / 4)) 2
     expect ffff "$(tail -c 4 /dev/mapper/t0)"
     remove t0
@@ -54,19 +68,32 @@ fails_in() {
     [ "$status" != 124 ] || fail "still waiting after $limit s: $*"
 }
 
+# read_at MIB: a block where nobody has looked yet: what is in the page cache can still be read.
+read_at() { dd if=/dev/mapper/t0 of=/dev/null bs=4k count=1 skip=$(($1 * 256)) iflag=direct status=none; }
+gone() { ! dmsetup info t0 >/dev/null 2>&1; }
+
 # away_for_good MODE
 away_for_good() {
+    local reader
     nfs_mount "$FOLDER" soft,timeo=20,retrans=1
     make_sparse "$FILE" "$SIZE"
     loop_create t0 "$FILE" 0 - "$1_io"
     pattern write --direct /dev/mapper/t0 0 $((SIZE / 2)) 2
     nfs_stop
-    # Where nobody has looked yet: what is in the page cache can still be read.
     fails_in 120 dd if=/dev/mapper/t0 of=/dev/null bs=4k count=1 skip=$((SIZE * 3 / 4 / 4096)) iflag=direct status=none
     # Through the page cache, the flush is what fails.
     fails_in 120 dd if=/dev/zero of=/dev/mapper/t0 bs=64k count=1 oflag=direct conv=fsync,notrunc status=none
-    # Whoever looks at it when it is closed (udev does) has to see errors first, too.
-    timeout 240 sh -c 'until dmsetup remove t0; do sleep 1; done' || fail "the device cannot be removed"
+    # Past it there is nothing left to flush; whoever waits for that must not wait for ever.
+    timeout 120 sync /dev/mapper/t0 || [ $? != 124 ] || fail "a flush still waits"
+    # Removed while a bio is on its way: once that has failed, the device goes. Whoever looks
+    # at it when it is closed (udev does) has to see errors first, too.
+    read_at 13 &
+    reader=$!
+    wait_until in_flight t0
+    dmsetup remove --deferred t0
+    ! gone || fail "removed while it is in use"
+    ! wait "$reader" || fail "read without a server"
+    timeout 240 sh -c 'while dmsetup info t0 >/dev/null 2>&1; do sleep 1; done' || fail "the device does not go"
     nfs_start
     umount -f "$FOLDER"
     # What had been acknowledged by a flush is there.
