@@ -7,9 +7,10 @@ usage: durable.py write LOG COUNT NAME=DEVICE…
 
 write: one thread a device writes blocks here and there, and brings them to stable storage:
 by turns with a flush after several, and each by itself with RWF_DSYNC. LOG gets a line for
-each batch that was acknowledged. Once there are COUNT lines, and a moment has passed, the
-machine is reset, without a word to anybody. verify: all that LOG names must be in the
-files, and what it does not name must be as it was or as it was written.
+each batch that was acknowledged. Once there are COUNT lines, for each device of both sorts,
+and a moment has passed, the machine is reset, without a word to anybody; not so if a writer
+has failed. verify: all that LOG names must be in the files, and what it does not name must
+be as it was or as it was written.
 """
 import mmap
 import os
@@ -33,22 +34,35 @@ def batches(name):
     return [places[i : i + BATCH] for i in range(0, len(places), BATCH)]
 
 
+def sorts(numbers):
+    """Of these batches: 0 if there are flushed ones, 1 if there are RWF_DSYNC ones."""
+    return {number % 2 for number in numbers}
+
+
 class Log:
-    """What has been acknowledged, in a file that outlives the machine."""
+    """What has been acknowledged, in a file that outlives the machine, and which writers failed."""
 
     def __init__(self, path):
         self.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.lock = threading.Lock()
-        self.lines = 0
+        self.done = []
+        self.failures = []
 
     def note(self, name, number):
         with self.lock:
             # One write of a short line: whole or not there.
             os.write(self.fd, f"{name} {number}\n".encode())
-            self.lines += 1
+            self.done.append((name, number))
+
+    def enough(self, count, names):
+        """Whether there is something to verify."""
+        with self.lock:
+            done = list(self.done)
+        both = all(len(sorts(n for who, n in done if who == name)) == 2 for name, _ in names)
+        return both and len(done) >= count
 
 
-def writer(name, device, log):
+def write_batches(name, device, log):
     fd = os.open(device, os.O_WRONLY | os.O_DIRECT)
     buffer = mmap.mmap(-1, BLOCK)
     for number, batch in enumerate(batches(name)):
@@ -62,13 +76,25 @@ def writer(name, device, log):
         log.note(name, number)
 
 
+def writer(name, device, log):
+    """A thread ends alone, whatever it ends with: the others are to know."""
+    try:
+        write_batches(name, device, log)
+    except BaseException as error:
+        log.failures.append(f"{name}: {error!r}")
+
+
 def write(path, count, names):
     log = Log(path)
     for name, device in names:
         threading.Thread(target=writer, args=(name, device, log), daemon=True).start()
-    while log.lines < count:
+    until = None
+    while until is None or time.monotonic() < until:
+        if log.failures:
+            sys.exit("\n".join(log.failures))
+        if until is None and log.enough(count, names):
+            until = time.monotonic() + random.random() / 5
         time.sleep(0.01)
-    time.sleep(random.random() / 5)
     with open("/proc/sysrq-trigger", "w", encoding="ascii") as trigger:
         trigger.write("b")
     time.sleep(60)
@@ -78,8 +104,8 @@ def verify(path, names):
     lines = [line.split() for line in open(path, encoding="ascii").read().splitlines()]
     for name, file in names:
         done = {int(number) for who, number in lines if who == name}
-        if not done:
-            sys.exit(f"{name}: nothing was acknowledged")
+        if len(sorts(done)) != 2:
+            sys.exit(f"{name}: only these batches were acknowledged, not of both sorts: {sorted(done)}")
         fd = os.open(file, os.O_RDONLY)
         for number, batch in enumerate(batches(name)):
             for place in batch:
