@@ -148,6 +148,17 @@ replaced() {
     expect 0 "$(stat -c %s "$ours")"
 }
 
+# Again and again, while the device is read and written.
+churned() {
+    local changes=(truncate punch)
+    [ "$HOST" != xfs ] || changes+=(clone)
+    cp "$ours" "$ours.old"
+    timeout 300 python3 "$HERE/churn.py" /dev/mapper/t0 "$ours" "$SIZE" 4 "${changes[@]}"
+    both truncate -s $((SIZE + 65536)) @
+    written 4
+    alike "writing"
+}
+
 # changed MODE TEST: with new twins.
 changed() {
     twins "$1"
@@ -156,8 +167,8 @@ changed() {
 }
 tests_of() {
     case $1 in
-    ext4) echo overwritten truncated punched shuffled replaced ;;
-    xfs) echo overwritten truncated punched shuffled cloned replaced ;;
+    ext4) echo overwritten truncated punched shuffled churned replaced ;;
+    xfs) echo overwritten truncated punched shuffled cloned churned replaced ;;
     btrfs-cow) echo overwritten truncated punched cloned replaced ;;
     tmpfs) echo overwritten truncated punched replaced ;;
     nfs) echo overwritten truncated punched replaced ;;
