@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --disk 8G --cpus 1 --mem 1G
+# vm: --disk 8G --cpus 2 --mem 1G
 #
 # The life of a file-mapped device: suspended and resumed under load, given other tables,
-# made of several targets, removed while it is in use.
+# made of several targets, removed while it is in use. Two CPUs: bios come, are worked on and
+# end at the same time.
 . ./lib.sh
 . ./lib-file.sh
 
@@ -13,12 +14,13 @@ SIZE=$((16 * MIB)) SECTORS=$((16 * 2048))
 # dirty: KiB of the page cache that are not on any disk yet.
 dirty() { awk '/^(Dirty|Writeback):/ { n += $2 } END { print n }' /proc/meminfo; }
 
-# Writes to the device, and checks what it wrote.
+# Writes to the device, on each CPU to a half of its own, and checks what it wrote.
 load() {
     if ! fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --thread --direct=1 --ioengine=io_uring \
         --iodepth=16 --verify=crc32c --verify_fatal=1 --verify_backlog=64 --bs=4k-32k --fsync=100 \
-        --name=load --rw=randwrite --size="$SIZE" --time_based --runtime=4 >"$WORK/fio" 2>&1 ||
-        ! awk -F';' '$5 != 0 { exit 1 }' "$WORK/fio"; then
+        --cpus_allowed=0-1 --cpus_allowed_policy=split --numjobs=2 --offset_increment=$((SIZE / 2)) \
+        --name=load --rw=randwrite --size=$((SIZE / 2)) --time_based --runtime=4 >"$WORK/fio" 2>&1 ||
+        ! awk -F';' '$1 == 3 && $5 == 0 { good++ } END { exit good != 2 }' "$WORK/fio"; then
         cat "$WORK/fio"
         return 1
     fi
