@@ -44,6 +44,81 @@ archive() {
     umount "$MNT"
     rm "$WORK/image"
 }
+
+# read_again: until it is stopped, the whole device is what it was.
+read_again() { python3 "$HERE/pattern.py" verify --direct /dev/mapper/t0 0 "$SIZE" 1; }
+
+more_reads() { [ "$(disk_stat /dev/mapper/t0 1)" -gt "$1" ]; }
+
+# Suspended under a reader, and given other parts of the file.
+reloaded() {
+    local reader round reads mode
+    squashfs_mount
+    loop_create --readonly t0 "$MNT/file" 0 $((SIZE / 512))
+    until_enough read_again &
+    reader=$!
+    for round in {1..6}; do
+        dmsetup suspend t0
+        expect 0 "$(dmsetup status t0 | cut -d' ' -f7)" "bios in flight while suspended, round $round"
+        reads=$(disk_stat /dev/mapper/t0 1)
+        dmsetup resume t0
+        wait_until more_reads "$reads"
+    done
+    kill -0 "$reader" || fail "the reader has failed"
+    touch "$WORK/enough"
+    wait "$reader"
+    for mode in "" buffered_io; do
+        # shellcheck disable=SC2086 # nothing or a word
+        dmsetup load --readonly t0 --table "$(loop_table "$MNT/file" 32256 1001 $mode)"
+        dmsetup resume t0
+        expect 1001 "$(blockdev --getsz /dev/mapper/t0)"
+        pattern verify --direct /dev/mapper/t0 0 $((1001 * 512)) 1 32256
+        fails_with "not permitted" pattern write --direct /dev/mapper/t0 0 512 2
+    done
+    # Not to one that could be written, and what is there stays.
+    fails_with "Read-only file system" dmsetup load t0 --table "$(loop_table "$MNT/file" 0)"
+    pattern verify --direct /dev/mapper/t0 0 $((1001 * 512)) 1 32256
+    remove t0
+    squashfs_end
+}
+
+# As a live CD is made of: an image in an archive, and elsewhere what is changed of it.
+snapshot() {
+    local inner=$WORK/inner sectors=$((32 * 2048))
+    mkdir "$inner"
+    rm -f "$CONTENT/disk"
+    make_sparse "$CONTENT/disk" $((sectors * 512))
+    mkfs.ext4 -qF -O ^has_journal "$CONTENT/disk"
+    squashfs_mount
+    mount -t tmpfs tmpfs "$inner"
+    make_sparse "$inner/changes" $((24 << 20))
+    loop_create --readonly base "$MNT/disk" 0
+    loop_create changes "$inner/changes" 0
+    dmsetup create live --table "0 $sectors snapshot /dev/mapper/base /dev/mapper/changes N 8"
+    mkdir "$WORK/live"
+    mount /dev/mapper/live "$WORK/live"
+    fill "$WORK/live"
+    umount "$WORK/live"
+    drop_caches
+    e2fsck -fn /dev/mapper/live
+    mount -o ro /dev/mapper/live "$WORK/live"
+    filled "$WORK/live"
+    umount "$WORK/live"
+    cmp /dev/mapper/base "$CONTENT/disk"
+    remove live changes base
+    umount "$inner"
+    rm "$CONTENT/disk"
+    squashfs_end
+}
+
+squashfs_mount() {
+    mksquashfs "$CONTENT" "$WORK/image" -quiet -no-progress
+    mount -t squashfs -o loop,ro "$WORK/image" "$MNT"
+}
+squashfs_end() {
+    umount "$MNT"
+    rm "$WORK/image"
+}
 squashfs() { archive squashfs mksquashfs "$CONTENT" "$WORK/image" -quiet -no-progress; }
 iso9660() { archive iso9660 xorriso -report_about WARNING -outdev "$WORK/image" -map "$CONTENT" /; }
 
@@ -85,8 +160,13 @@ read_only_table() {
     host_end
 }
 
-plan 5
+plan 7
 check "squashfs" squashfs
+rm -f "$WORK/image"
+check "squashfs: suspended, other tables" reloaded
+rm -f "$WORK/image"
+check "squashfs: a snapshot above, its changes elsewhere" snapshot
+rm -f "$WORK/image"
 check "iso9660" iso9660
 check "a read-only mount of xfs" read_only_mount xfs
 check "a read-only mount of a tmpfs" read_only_mount tmpfs
