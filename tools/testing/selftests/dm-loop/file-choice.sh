@@ -172,6 +172,25 @@ unknown_file_system() {
     umount "$MNT"
 }
 
+# What is made in the page cache cannot go past it.
+encrypted() {
+    local mode lack
+    lack=$(host_lacks fscrypt)
+    [ -z "$lack" ] || skip_this "$lack"
+    mode=$(modes_of fscrypt | cut -d' ' -f1)
+    host_begin fscrypt
+    make_file "$FILE" "$SIZE"
+    MODE=$mode mapped encrypted
+    if [ "$mode" = direct ]; then
+        loop_create t0 "$FILE" 0 - direct_io
+        mapped_as t0 direct requested
+        remove t0
+    else
+        loop_refused EINVAL "Backing file does not support direct I/O" "$FILE" 0 - direct_io
+    fi
+    host_end
+}
+
 # btrfs can pin nothing smaller than a page.
 part_of_a_page() {
     fs_make btrfs
@@ -180,7 +199,7 @@ part_of_a_page() {
     fs_end
 }
 
-plan 11
+plan 12
 fs_make ext4
 check "what is asked for" requested
 check "a file-mapped file is not locked" unlocked
@@ -192,5 +211,6 @@ check "an active swap file" swap_file
 fs_end
 check "a file sealed by fs-verity" sealed_by_verity
 check "a file with a journal of its data" journal_of_data
+check "a file that is encrypted" encrypted
 check "a file system that is not known" unknown_file_system
 check "a file that ends within a page" part_of_a_page

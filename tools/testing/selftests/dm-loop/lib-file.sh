@@ -103,6 +103,8 @@ host_begin() {
         # The kernel has a key for trying it out.
         mkfs.ext4 -qF -b 4096 -O encrypt -E lazy_itable_init=0,lazy_journal_init=0 "$device"
         mount -o test_dummy_encryption "$device" "$MNT"
+        # shellcheck disable=SC2034 # for fs_end
+        FS_KIND=ext4
         ;;
     overlay)
         fs_make ext4 "$device"
@@ -125,7 +127,7 @@ host_begin() {
 # host_end: everything is away, and sound.
 host_end() {
     case $HOST in
-    tmpfs | fscrypt) unmount "$MNT" ;;
+    tmpfs) unmount "$MNT" ;;
     overlay) unmount "$FOLDER" && fs_end ;;
     nfs) unmount "$FOLDER" && nfs_end && fs_end ;;
     9p) rm -rf --one-file-system "$FOLDER" ;;
