@@ -85,7 +85,8 @@ grow_interrupted() {
     dmloop attach "$FILE" x
     for n in {0..11}; do
         before=$(blockdev --getsize64 /dev/mapper/x)
-        "$DMLOOP" grow x +8M >/dev/null 2>"$WORK/said" &
+        # So that it gets hardly any time while it is looked at.
+        nice -n 19 "$DMLOOP" grow x +8M >/dev/null 2>"$WORK/said" &
         worker=$!
         until [ ! -e "/proc/$worker/status" ] || catches "$worker" 2>/dev/null; do :; done
         # At once, while the file gets larger, and while the table is changed.
