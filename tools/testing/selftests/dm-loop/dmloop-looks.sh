@@ -13,18 +13,20 @@ FILE=$MNT/file
 # at_many_moments COMMAND CODE ARG…: `dmloop ARG…` gets a signal at one moment after the other,
 # and ends by it or with exit code CODE; each time COMMAND must hold. Both have to happen.
 at_many_moments() {
-    local holds=$1 code=$2 n signal by_signal=0 by_itself=0
+    local holds=$1 code=$2 n ms signal by_signal=0 by_itself=0
     shift 2
     for n in {0..23}; do
         signal=INT
         [ $((n % 2)) = 0 ] || signal=TERM
-        interrupt "$((n / 10)).$((n % 10))" "$signal" "$@"
+        # At first hardly any time apart: some are done soon.
+        ms=$((n * n * 5))
+        interrupt "$((ms / 1000)).$(printf %03d $((ms % 1000)))" "$signal" "$@"
         case $STATUS in
         "$code") by_itself=$((by_itself + 1)) ;;
         130 | 143) by_signal=$((by_signal + 1)) ;;
-        *) fail "exit code $STATUS after $n tenths of a second" ;;
+        *) fail "exit code $STATUS after $ms ms" ;;
         esac
-        echo "after $n tenths of a second: exit code $STATUS"
+        echo "after $ms ms: exit code $STATUS"
         "$holds"
         # From then on it would end by itself each time.
         [ "$by_itself" -lt 4 ] || break

@@ -28,15 +28,17 @@ dmloop_exits() {
     expect "$code" "$status" "exit code of dmloop $*"
 }
 
-# interrupt DELAY SIGNAL ARG…: dmloop gets SIGNAL after so long. Sets STATUS.
+# interrupt DELAY SIGNAL ARG…: dmloop gets SIGNAL after so long; with 0, before it has done
+# anything. Sets STATUS.
 # shellcheck disable=SC2034 # for those who source this file
 interrupt() {
     local delay=$1 signal=$2 worker
     shift 2
-    # What is in the background would ignore the one of Ctrl-C.
-    env --default-signal=INT "$DMLOOP" "$@" >/dev/null 2>&1 &
+    # What is in the background would ignore the one of Ctrl-C. And where there is one CPU, whoever
+    # sends the signal is to have it first.
+    nice -n 19 env --default-signal=INT "$DMLOOP" "$@" >/dev/null 2>&1 &
     worker=$!
-    sleep "$delay"
+    [[ $delay != *[1-9]* ]] || sleep "$delay"
     kill -"$signal" "$worker" 2>/dev/null || true
     STATUS=0
     wait "$worker" 2>/dev/null || STATUS=$?
