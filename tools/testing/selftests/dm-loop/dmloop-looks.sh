@@ -35,12 +35,12 @@ at_many_moments() {
     [ "$by_itself" -gt 0 ] || fail "it never came to its end"
 }
 
-# checks MAKE CODE: what the kernel would make of a file is asked of the kernel.
 unused() {
     expect "" "$(list_devices)" devices
     expect control "$(ls /dev/mapper)" nodes
     unclaimed "$FILE"
 }
+# checks MAKE CODE: what the kernel would make of a file is asked of the kernel.
 checks() {
     "make_$1" "$FILE" "$SIZE"
     at_many_moments unused "$2" check "$FILE"
