@@ -18,11 +18,12 @@ use crate::{
     work::Work,
 };
 use rustix::{
-    fs::{flock, fstatvfs, FlockOperation},
+    fs::{flock, fstatvfs, open, FlockOperation, Mode, OFlags},
     io::Errno,
 };
 use std::{
     fs::File,
+    io,
     os::{fd::AsRawFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     thread,
@@ -41,7 +42,7 @@ pub(crate) fn run(args: GrowArgs) -> Result<(), Failure> {
     let control = Control::open()?;
     let device = Device::find(&control, &args.name)?;
     let path = &only_target(&device)?.table.path;
-    let file = File::open(path).map_err(|error| Failure::path(path, &error))?;
+    let file = look(path).map_err(|error| Failure::path(path, &error))?;
     lock(&file, path)?;
     let device = Device::find(&control, &args.name)?;
     let target = only_target(&device)?;
@@ -188,6 +189,12 @@ fn extend(file: &File, path: &Path, end: u64, read_only: bool) -> Result<(), Fai
         .open(as_path(file))
         .map_err(failed)?;
     file.set_len(end).map_err(failed)
+}
+
+/// Opens for reading what is there now, without waiting: it may be a FIFO.
+fn look(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?.into())
 }
 
 /// Has the kernel make the file of a block-mapped device at least `end` bytes long, which

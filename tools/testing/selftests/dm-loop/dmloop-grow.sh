@@ -128,6 +128,12 @@ grow_another_file() {
         dmsetup table x >"$WORK/table"
         stat -c '%s %b %Y %Z' "$folder/file" >"$WORK/before"
         dmloop_fails 1 "$folder/file is not the file that x is on" grow x 2M
+        if [[ $kind == *tmpfs ]]; then
+            # One that nobody writes to.
+            mv "$folder/file" "$folder/away" && mkfifo "$folder/file"
+            dmloop_fails 1 "$folder/file is not the file that x is on" grow x 2M
+            mv "$folder/away" "$folder/file"
+        fi
         dmsetup table x | cmp - "$WORK/table"
         stat -c '%s %b %Y %Z' "$folder/file" | cmp - "$WORK/before"
         pattern verify "$folder/file" 0 "$SIZE" 1
