@@ -96,12 +96,48 @@ owner_is_locked_out() {
     nobody truncate -s 4096 "$OWN"
 }
 
+# A part of the file, given to them through the mode of its node: that part is theirs, and
+# nothing around it, neither through the device nor below it.
+given_a_part() {
+    local node request start=$((256 << 10)) length=$((512 << 10))
+    remove theirs
+    loop_create part "$FILE" "$start" $((length / 512)) block_mapped
+    node=$(realpath /dev/mapper/part)
+    chown $USER_ID "$node"
+    chmod 0600 "$node"
+    install -m 0644 "$HERE/pattern.py" "$HERE/layout.py" "$WORK"
+    nobody python3 "$WORK/pattern.py" write "$node" 0 "$length" 2
+    nobody python3 "$WORK/pattern.py" verify --direct "$node" 0 "$length" 2
+    fails_with "No space left" nobody dd if=/dev/zero of="$node" bs=512 count=1 seek=$((length / 512)) conv=notrunc
+    expect 0 "$(nobody dd if="$node" bs=512 skip=$((length / 512)) status=none | wc -c)" "bytes behind the end"
+    # What they may ask of it stays within. NVME_IOCTL_ID and SG_IO would go to the disk itself.
+    nobody blkdiscard -f --zeroout --offset 4096 --length 4096 "$node"
+    for request in 0x4e40 0x2285; do
+        # shellcheck disable=SC2016 # it is Python
+        fails_with "Inappropriate ioctl" nobody python3 -c 'import fcntl, sys
+fcntl.ioctl(open(sys.argv[1], "r+b", buffering=0), int(sys.argv[2], 0), bytes(512))' "$node" "$request"
+    done
+    # And it opens no other door.
+    fails_with "Permission denied" nobody ls "$FOLDER"
+    fails_with "Permission denied" nobody dd if="$(disk 0)" of=/dev/null bs=512 count=1
+    fails_with "Permission denied" nobody dmsetup table part
+    remove part
+    pattern verify "$FILE" 0 "$start" 1
+    pattern verify "$FILE" "$start" 4096 2 "-$start"
+    pattern zeros "$FILE" $((start + 4096)) 4096
+    pattern verify "$FILE" $((start + 8192)) $((length - 8192)) 2 "-$start"
+    pattern verify "$FILE" $((start + length)) $((SIZE - start - length)) 1
+    make_file "$FILE" "$SIZE"
+    loop_create theirs "$FILE" 0 - block_mapped
+}
+
 begin
-plan 5
+plan 6
 check "cannot make a device" cannot_create
 check "cannot ask for tables" cannot_ask
 check "cannot read or write a device" cannot_read
 check "cannot learn the path" cannot_learn
 check "the owner of the file is locked out" owner_is_locked_out
+check "who is given a device has that, and nothing around it" given_a_part
 chmod 0600 /dev/mapper/control
 remove theirs
