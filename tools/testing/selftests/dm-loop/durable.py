@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """Data that must survive the end of the machine.
 
-usage: durable.py write LOG COUNT NAME=DEVICE…
-       durable.py verify LOG NAME=FILE…
+usage: durable.py write LOG COUNT NAME=DEVICE|FOLDER…
+       durable.py verify LOG NAME=FILE|FOLDER…
 
 write: one thread a device writes blocks here and there, and brings them to stable storage:
-by turns with a flush after several, and each by itself with RWF_DSYNC. LOG gets a line for
-each batch that was acknowledged. Once there are COUNT lines, for each device of both sorts,
-and a moment has passed, the machine is reset, without a word to anybody; not so if a writer
-has failed. verify: all that LOG names must be in the files, and what it does not name must
+by turns with a flush after several, and each by itself with RWF_DSYNC. Into a FOLDER, of a
+file system on a device, it writes them as new files. LOG gets a line for each batch that was
+acknowledged. Once there are COUNT lines, for each name of both sorts, and a moment has
+passed, the machine is reset, without a word to anybody; not so if a writer has failed.
+verify: all that LOG names must be in the files, and what it does not name of a device must
 be as it was or as it was written.
 """
 import mmap
@@ -76,18 +77,34 @@ def write_batches(name, device, log):
         log.note(name, number)
 
 
-def writer(name, device, log):
+def write_files(name, folder, log):
+    """The same batches, each a file of its own."""
+    entries = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    for number, batch in enumerate(batches(name)):
+        flags = os.O_DSYNC if number % 2 else 0
+        fd = os.open(f"{folder}/{number}", os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600)
+        for place in batch:
+            if os.write(fd, pattern.pattern(SEED, place, BLOCK)) != BLOCK:
+                sys.exit(f"{folder}: a short write")
+        if not flags:
+            os.fsync(fd)
+        os.close(fd)
+        os.fsync(entries)
+        log.note(name, number)
+
+
+def writer(name, where, log):
     """A thread ends alone, whatever it ends with: the others are to know."""
     try:
-        write_batches(name, device, log)
+        (write_files if os.path.isdir(where) else write_batches)(name, where, log)
     except BaseException as error:
         log.failures.append(f"{name}: {error!r}")
 
 
 def write(path, count, names):
     log = Log(path)
-    for name, device in names:
-        threading.Thread(target=writer, args=(name, device, log), daemon=True).start()
+    for name, where in names:
+        threading.Thread(target=writer, args=(name, where, log), daemon=True).start()
     until = None
     while until is None or time.monotonic() < until:
         if log.failures:
@@ -100,18 +117,31 @@ def write(path, count, names):
     time.sleep(60)
 
 
+def verify_batches(name, file, done):
+    fd = os.open(file, os.O_RDONLY)
+    for number, batch in enumerate(batches(name)):
+        for place in batch:
+            got, wanted = os.pread(fd, BLOCK, place), pattern.pattern(SEED, place, BLOCK)
+            if number in done or got != bytes(BLOCK):
+                pattern.compare(got, wanted, place, f"{name}: batch {number} of {max(done)}")
+
+
+def verify_files(name, folder, done):
+    for number, batch in enumerate(batches(name)):
+        if number in done:
+            with open(f"{folder}/{number}", "rb") as file:
+                for place in batch:
+                    wanted = pattern.pattern(SEED, place, BLOCK)
+                    pattern.compare(file.read(BLOCK), wanted, place, f"{name}: file {number}")
+
+
 def verify(path, names):
     lines = [line.split() for line in open(path, encoding="ascii").read().splitlines()]
-    for name, file in names:
+    for name, where in names:
         done = {int(number) for who, number in lines if who == name}
         if len(sorts(done)) != 2:
             sys.exit(f"{name}: only these batches were acknowledged, not of both sorts: {sorted(done)}")
-        fd = os.open(file, os.O_RDONLY)
-        for number, batch in enumerate(batches(name)):
-            for place in batch:
-                got, wanted = os.pread(fd, BLOCK, place), pattern.pattern(SEED, place, BLOCK)
-                if number in done or got != bytes(BLOCK):
-                    pattern.compare(got, wanted, place, f"{name}: batch {number} of {max(done)}")
+        (verify_files if os.path.isdir(where) else verify_batches)(name, where, done)
         print(f"{name}: {len(done)} batches")
 
 

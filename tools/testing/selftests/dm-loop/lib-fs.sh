@@ -10,7 +10,7 @@ FILE_SYSTEMS=(ext4 ext4-1k ext3 ext2 xfs btrfs f2fs vfat)
 # disk N: the N-th disk to spend. DM_LOOP_DISKS names others than the guest's.
 disk() {
     local disks
-    read -ra disks <<<"${DM_LOOP_DISKS:-/dev/vm/disk0 /dev/vm/disk1 /dev/vm/disk2 /dev/vm/disk3}"
+    read -ra disks <<<"${DM_LOOP_DISKS:-/dev/vm/disk0 /dev/vm/disk1 /dev/vm/disk2 /dev/vm/disk3 /dev/vm/disk4 /dev/vm/disk5}"
     [ -b "${disks[$1]:-}" ] || { echo "there is no disk $1" >&2 && return 1; }
     realpath "${disks[$1]}"
 }
