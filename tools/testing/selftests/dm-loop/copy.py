@@ -5,8 +5,8 @@
 usage: copy.py FILE MIB
 
 Writes MIB mebibytes to FILE, 256 KiB at a time through the page cache, and syncs it. Prints
-the longest pause of one write in milliseconds, the time for all of it, and the most KiB
-that were dirty or under writeback at once while it ran.
+the longest pause of one write in milliseconds, that of the sync, the time for all of it, and
+the most KiB that were dirty or under writeback at once while it ran.
 """
 import os
 import sys
@@ -46,11 +46,13 @@ def main(path, mebibytes):
         if os.write(fd, piece) != PIECE:
             sys.exit("a short write")
         longest = max(longest, time.monotonic() - before)
+    before = time.monotonic()
     os.fsync(fd)
+    sync = time.monotonic() - before
     took = time.monotonic() - start
     watch.over.set()
     watch.join()
-    print(f"{longest * 1000:.0f} {took * 1000:.0f} {watch.most}")
+    print(f"{longest * 1000:.0f} {sync * 1000:.0f} {took * 1000:.0f} {watch.most}")
 
 
 if __name__ == "__main__":
