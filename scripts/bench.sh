@@ -31,16 +31,24 @@ bench_options() {
 # shellcheck disable=SC2317 # step calls it
 _build() { "$TOP/scripts/build-module" --kernel "$RELEASE"; }
 
-# bench_guest FILE… -- [VM-OPTION…] -- COMMAND…: runs COMMAND in a guest whose /share has
-# copies of FILEs, and keeps the figures it leaves there. Exit status: COMMAND's.
-bench_guest() {
-    local share status=0 vm=()
+# bench_prepare: what guests need is made, and the module in MODULE is of RELEASE. Who runs
+# guests in subshells calls it before.
+bench_prepare() {
     need_root
     "$TOP/scripts/host-packages"
     RELEASE=$("$TOP/scripts/kernel" --release "$RELEASE")
     # A new machine shows the long steps behind this one by themselves.
     "$TOP/scripts/kernel" "$RELEASE" >/dev/null
-    [ ${#MODULE[@]} != 0 ] || step "building dm-loop.ko for $RELEASE" _build
+    [ ${#MODULE[@]} = 0 ] || return 0
+    step "building dm-loop.ko for $RELEASE" _build
+    MODULE=(--module "$TOP/build/$RELEASE/dm-loop.ko")
+}
+
+# bench_guest FILE… -- [VM-OPTION…] -- COMMAND…: runs COMMAND in a guest whose /share has
+# copies of FILEs, and keeps the figures it leaves there. Exit status: COMMAND's.
+bench_guest() {
+    local share status=0 vm=()
+    bench_prepare
     share=$(mktemp -d)
     # shellcheck disable=SC2064 # the folder of now
     trap "rm -rf '$share'" EXIT
