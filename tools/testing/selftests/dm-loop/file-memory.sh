@@ -62,7 +62,7 @@ big_copy() {
     local loop_pause loop_sync loop_time loop_dirty ours_pause ours_sync ours_time ours_dirty
     local most_loop_pause='' most_loop_sync='' most_loop_time='' least_ours_pause='' least_ours_sync='' least_ours_time=''
     local round name loop ours longer
-    for round in {1..8}; do
+    for round in {1..5}; do
         both_copied "$1"
         longer=''
         for name in pause sync time; do
@@ -111,8 +111,6 @@ backlog() {
 # in_flight: bios of the device that have not ended.
 in_flight() { dmsetup status t0 | cut -d' ' -f7; }
 all_in_flight() { [ "$(in_flight)" -ge "$QUEUED" ]; }
-# memory NAME: KiB of the machine, as /proc/meminfo has it.
-memory() { awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo; }
 
 # How many bios are queued, how much of the page cache may be dirty, and the bytes that each bio
 # may take.

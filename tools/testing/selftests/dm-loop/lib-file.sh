@@ -197,8 +197,9 @@ mapped_as() {
     [[ ${#got[@]} = 4 && ${got[3]} =~ ^[0-9]+$ ]] || fail "status of $1: ${got[*]}"
 }
 
-# cached: KiB of the page cache.
-cached() { awk '$1 == "Cached:" { print $2 }' /proc/meminfo; }
+# memory NAME: KiB of the machine, as /proc/meminfo has it. cached: those of the page cache.
+memory() { awk -v name="$1:" '$1 == name { print $2 }' /proc/meminfo; }
+cached() { memory Cached; }
 
 # allocated FILE: the KiB that it takes.
 allocated() { echo $(($(stat -c %b -- "$1") / 2)); }
