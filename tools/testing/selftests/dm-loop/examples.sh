@@ -15,7 +15,7 @@ export PATH=$PATH:$PWD
 PAGES=$HERE/Documentation
 # Pages with commands for admins, and others.
 FOR_ADMINS=(dm-loop dmloop)
-FOR_OTHERS=(design index safety testing)
+FOR_OTHERS=(design index performance safety testing)
 
 mounts() { awk '{ print $2 }' /proc/mounts | sort; }
 
