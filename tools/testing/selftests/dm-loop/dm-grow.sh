@@ -149,9 +149,11 @@ refused() {
         *) fails_with "No space left" grow $((1 << 35)) ;;
         esac
         if [ "$KIND" != vfat ]; then
+            trap 'fsfreeze -u "$MNT"' EXIT
             fsfreeze -f "$MNT"
-            fails_with "Device or resource busy" grow "$LONG" || { fsfreeze -u "$MNT" && return 1; }
+            fails_with "Device or resource busy" grow "$LONG"
             fsfreeze -u "$MNT"
+            trap - EXIT
         fi
         if chattr +i "$FILE" 2>/dev/null; then
             fails_with "Operation not permitted" grow "$LONG"
@@ -267,9 +269,11 @@ journalled() {
     fails_with "Operation not supported" grow "$LONG"
     expect "$BYTES" "$(stat -c %s "$FILE")"
     chattr -j "$FILE"
+    trap 'dmsetup resume t0' EXIT
     dmsetup suspend t0
-    fails_with "Device or resource busy" grow "$LONG" || { dmsetup resume t0 && return 1; }
+    fails_with "Device or resource busy" grow "$LONG"
     dmsetup resume t0
+    trap - EXIT
     grow "$LONG"
     remove t0
 }

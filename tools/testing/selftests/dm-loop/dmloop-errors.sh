@@ -58,19 +58,13 @@ refused_by_the_kernel() {
 # Where the log does not say why, the exit code is right all the same.
 without_log() {
     make_sparse "$FILE" "$SIZE"
+    trap 'umount /dev/kmsg' EXIT
     mount --bind /dev/null /dev/kmsg
-    (
-        set -e
-        dmloop_fails 3 "cannot be block-mapped: the kernel log says why" attach --block-mapped "$FILE"
-        dmloop_exits 3 check "$FILE" >/dev/null
-        dmloop attach "$FILE" x
-        dmloop_fails 5 "is in use by x" attach "$FILE"
-        dmloop detach x
-    ) || {
-        umount /dev/kmsg
-        return 1
-    }
-    umount /dev/kmsg
+    dmloop_fails 3 "cannot be block-mapped: the kernel log says why" attach --block-mapped "$FILE"
+    dmloop_exits 3 check "$FILE" >/dev/null
+    dmloop attach "$FILE" x
+    dmloop_fails 5 "is in use by x" attach "$FILE"
+    dmloop detach x
 }
 
 # Its disk reads and writes 4096 bytes at least.
@@ -151,11 +145,9 @@ several() {
 no_module() {
     make_file "$FILE" "$SIZE"
     [ ! -d /sys/module/dm_loop ] || rmmod dm_loop
+    trap 'rm -f /etc/modprobe.d/no-dm-loop.conf' EXIT
     echo "install dm-loop /bin/false" >/etc/modprobe.d/no-dm-loop.conf
-    (dmloop_fails 6 "install the module dm-loop for $(uname -r)" attach "$FILE" x) || {
-        rm /etc/modprobe.d/no-dm-loop.conf
-        return 1
-    }
+    dmloop_fails 6 "install the module dm-loop for $(uname -r)" attach "$FILE" x
     rm /etc/modprobe.d/no-dm-loop.conf
     dmloop attach "$FILE" x
     dmloop detach x
@@ -192,21 +184,15 @@ not_root_fails() {
 # The node is made and removed here, then.
 without_udev() {
     make_file "$FILE" "$SIZE"
+    trap '/usr/lib/systemd/systemd-udevd --daemon' EXIT
     udevadm control --exit
     sleep 1
     rm -f /run/udev/control
-    (
-        set -e
-        dmloop attach "$FILE" x
-        is_block x
-        pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
-        dmloop detach x
-        [ ! -e /dev/mapper/x ]
-    ) || {
-        /usr/lib/systemd/systemd-udevd --daemon
-        return 1
-    }
-    /usr/lib/systemd/systemd-udevd --daemon
+    dmloop attach "$FILE" x
+    is_block x
+    pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
+    dmloop detach x
+    [ ! -e /dev/mapper/x ]
 }
 
 help() {

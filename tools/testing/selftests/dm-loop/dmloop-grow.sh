@@ -19,7 +19,10 @@ grow() {
     rm -f "$WORK/enough" "$WORK/written"
     case $1 in
     sparse) make_sparse "$FILE" "$SIZE" ;;
-    written) make_file "$FILE" "$SIZE" && mapping=block ;;
+    written)
+        make_file "$FILE" "$SIZE"
+        mapping=block
+        ;;
     esac
     dmloop attach "$FILE" x -o 4096
     pattern write --direct /dev/mapper/x 0 65536 1
@@ -98,7 +101,10 @@ grow_interrupted() {
         size=$(blockdev --getsize64 /dev/mapper/x)
         case $status in
         0) expect $((before + (8 << 20))) "$size" "size after $n" ;;
-        130) expect "$before" "$size" "size after $n" && grep -qF "interrupted:" "$WORK/said" ;;
+        130)
+            expect "$before" "$size" "size after $n"
+            grep -qF "interrupted:" "$WORK/said"
+            ;;
         *) fail "exit code $status: $(<"$WORK/said")" ;;
         esac
         expect Active "$(dmsetup info -c --noheadings -o suspended x)" "state after $n"

@@ -107,8 +107,14 @@ read_only() {
     pattern verify --direct /dev/mapper/x 0 "$SIZE" 1
     dmloop detach x
 }
-immutable() { read_only chattr +i "$FILE" && chattr -i "$FILE"; }
-read_only_mount() { read_only mount -o remount,ro "$MNT" && mount -o remount,rw "$MNT"; }
+immutable() {
+    trap 'chattr -i "$FILE"' EXIT
+    read_only chattr +i "$FILE"
+}
+read_only_mount() {
+    trap 'mount -o remount,rw "$MNT"' EXIT
+    read_only mount -o remount,ro "$MNT"
+}
 
 no_overlap() {
     make_file "$FILE" "$SIZE"
@@ -225,7 +231,11 @@ interrupted() {
         interrupt "0.$(printf %02d $((n * 4)))" INT attach "$FILE" x
         seen+=" $STATUS"
         case $STATUS in
-        0) is_block x && status_is x "block 1 $(mountpoint -d "$MNT")" && dmloop detach x ;;
+        0)
+            is_block x
+            status_is x "block 1 $(mountpoint -d "$MNT")"
+            dmloop detach x
+            ;;
         130) ;;
         *) fail "exit code $STATUS" ;;
         esac
@@ -247,8 +257,16 @@ interrupted() {
         case $STATUS in
         0) expect "" "$(list_devices)" "devices after detaching $n" ;;
         # Before it could ask for the signal.
-        143) expect x "$(list_devices)" "devices after ending $n" && dmloop detach x ;;
-        130) [ -z "$(list_devices)" ] || { is_block x && dmloop detach x; } ;;
+        143)
+            expect x "$(list_devices)" "devices after ending $n"
+            dmloop detach x
+            ;;
+        130)
+            if [ -n "$(list_devices)" ]; then
+                is_block x
+                dmloop detach x
+            fi
+            ;;
         *) fail "exit code $STATUS" ;;
         esac
     done

@@ -67,11 +67,28 @@ other_machine() { lacks "this is for where the module is built"; }
 local_disk() { fs_make ext4 "$(disk 0)" /srv; }
 # Written, and in one piece.
 image() { dmloop prepare --quiet --size "$SIZE" "${1:-$FILE}"; }
-swap_file() { local_disk && SIZE=256M image /srv/swap.img; }
-sparse_file() { local_disk && make_sparse "$FILE" "$SIZE" && make_sparse /srv/other.img "$SIZE"; }
-fallocated_file() { local_disk && make_fallocated "$FILE" "$SIZE"; }
-odd_file() { local_disk && { SIZE=$((SIZE + 512)) image || [ $? = 3 ]; }; }
-file_in_memory() { local_disk && mount -t tmpfs tmpfs /mnt && make_file /mnt/disk.img "$SIZE"; }
+swap_file() {
+    local_disk
+    SIZE=256M image /srv/swap.img
+}
+sparse_file() {
+    local_disk
+    make_sparse "$FILE" "$SIZE"
+    make_sparse /srv/other.img "$SIZE"
+}
+fallocated_file() {
+    local_disk
+    make_fallocated "$FILE" "$SIZE"
+}
+odd_file() {
+    local_disk
+    SIZE=$((SIZE + 512)) image || [ $? = 3 ]
+}
+file_in_memory() {
+    local_disk
+    mount -t tmpfs tmpfs /mnt
+    make_file /mnt/disk.img "$SIZE"
+}
 
 home_on_nfs() {
     fs_make ext4 "$(disk 0)" "$MNT"

@@ -128,8 +128,15 @@ host_begin() {
 host_end() {
     case $HOST in
     tmpfs) unmount "$MNT" ;;
-    overlay) unmount "$FOLDER" && fs_end ;;
-    nfs) unmount "$FOLDER" && nfs_end && fs_end ;;
+    overlay)
+        unmount "$FOLDER"
+        fs_end
+        ;;
+    nfs)
+        unmount "$FOLDER"
+        nfs_end
+        fs_end
+        ;;
     9p) rm -rf --one-file-system "$FOLDER" ;;
     *) fs_end ;;
     esac
