@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 """Many devices: their memory, and how long it takes to make them.
 
-usage: density.py FOLDER FIGURES {FEATURE COUNT BYTES}…
+usage: density.py FOLDER DISK FIGURES {KIND COUNT BYTES}…
 
-Makes COUNT devices with FEATURE, each on a new file of FOLDER, reads all of them, and
-removes them. Prints for each FEATURE: the bytes that dm-loop keeps for one device, and the
-mean microseconds that each of the first and of the last thousand took to make. The same goes
-to FIGURES. Exit status 1 if a device takes more than BYTES, or the last take longer.
+Makes COUNT devices, reads all of them, and removes them. KIND is a feature of dm-loop, and
+then each device is on a new file of FOLDER, or linear: each is a piece of DISK. Prints for
+each KIND: the bytes that the target keeps for one device, and the mean microseconds that each
+of the first and of the last thousand took to make. The same goes to FIGURES. Exit status 1 if
+a device of dm-loop takes more than BYTES, or the last take longer.
 """
 import mmap
 import os
@@ -31,17 +32,49 @@ def write(path, text):
         file.write(text)
 
 
-def make_files(folder, count):
-    for number in range(count):
-        with open(f"{folder}/{number}", "wb") as file:
-            file.write(b"%8d" % number * (SIZE // 8))
-    os.sync()
+def content(number):
+    return b"%8d" % number * (SIZE // 8)
 
 
-def create(control, path, name, feature):
+class Loop:
+    """Devices of dm-loop, each on a file of its own."""
+
+    # What a line of a stack trace has in it that is the target's.
+    code = "7dm_loop"
+
+    def __init__(self, folder, feature):
+        self.folder, self.feature = folder, feature
+
+    def fill(self, count):
+        for number in range(count):
+            with open(f"{self.folder}/{number}", "wb") as file:
+                file.write(content(number))
+
+    def table(self, number):
+        return dm.line(SIZE // 512, f"{self.folder}/{number} 0 1 {self.feature}".encode())
+
+
+class Linear:
+    """Devices of dm-linear, each a piece of a disk."""
+
+    code = "linear_ctr"
+
+    def __init__(self, disk):
+        self.disk = disk
+
+    def fill(self, count):
+        with open(self.disk, "r+b") as disk:
+            for number in range(count):
+                disk.write(content(number))
+
+    def table(self, number):
+        return dm.line(SIZE // 512, f"{self.disk} {number * SIZE // 512}".encode(), b"linear")
+
+
+def create(control, name, table):
     """Returns the minor number of the device."""
     dm.dm(control, dm.DM_DEV_CREATE, name)
-    dm.dm(control, dm.DM_TABLE_LOAD, name, 1, dm.line(SIZE // 512, f"{path} 0 1 {feature}".encode()))
+    dm.dm(control, dm.DM_TABLE_LOAD, name, 1, table)
     number = dm.HEADER.unpack_from(dm.dm(control, dm.DM_DEV_SUSPEND, name))[10]
     return os.minor(number)
 
@@ -51,8 +84,8 @@ def events(on):
         write(f"{TRACE}/events/kmem/{event}/enable", on)
 
 
-def kept(make):
-    """The bytes that are still allocated after make(), by code of which dm-loop is a part."""
+def kept(make, code):
+    """The bytes that are still allocated after make(), by calls with code in their traces."""
     write(f"{TRACE}/buffer_size_kb", "16384")
     write(f"{TRACE}/options/stacktrace", "1")
     write(f"{TRACE}/set_event_pid", str(os.getpid()))
@@ -70,7 +103,7 @@ def kept(make):
                 seen = None
             elif found and found[1] in ALLOCATED:
                 seen = found[2], int(re.search(r"bytes_alloc=(\d+)", line)[1])
-            elif seen and "7dm_loop" in line:
+            elif seen and code in line:
                 alive[seen[0]] = seen[1]
                 seen = None
     return sum(alive.values())
@@ -78,17 +111,18 @@ def kept(make):
 
 def read(minor, number, buffer):
     fd = os.open(f"/dev/dm-{minor}", os.O_RDONLY | os.O_DIRECT)
-    if os.preadv(fd, [buffer], 0) != SIZE or buffer[:] != b"%8d" % number * (SIZE // 8):
-        sys.exit(f"device {number} does not show its file")
+    if os.preadv(fd, [buffer], 0) != SIZE or buffer[:] != content(number):
+        sys.exit(f"device {number} does not show what is below it")
     os.close(fd)
 
 
-def measure(control, folder, feature, count, most, figures):
-    make_files(folder, count + 1)
-    last = f"{folder}/{count}"
+def measure(control, kind, devices, count, figures):
+    """Returns the bytes of one device, and how much longer the last ones took to make."""
+    devices.fill(count + 1)
+    os.sync()
     # Twice: the first finds no room prepared in the caches of the allocator.
     for _ in range(2):
-        memory = kept(lambda: create(control, last, b"traced", feature))
+        memory = kept(lambda: create(control, b"traced", devices.table(count)), devices.code)
         dm.dm(control, dm.DM_DEV_REMOVE, b"traced")
     if memory == 0:
         sys.exit("no allocation was seen")
@@ -96,7 +130,7 @@ def measure(control, folder, feature, count, most, figures):
     minors, taken = [], []
     for number in range(count):
         start = time.perf_counter_ns()
-        minors.append(create(control, f"{folder}/{number}", b"d%d" % number, feature))
+        minors.append(create(control, b"d%d" % number, devices.table(number)))
         taken.append(time.perf_counter_ns() - start)
     buffer = mmap.mmap(-1, SIZE)
     for number, minor in enumerate(minors):
@@ -105,19 +139,21 @@ def measure(control, folder, feature, count, most, figures):
     for number in range(count):
         dm.dm(control, dm.DM_DEV_REMOVE, b"d%d" % number)
 
-    line = f"{feature}\t{count}\t{memory}\t{first:.1f}\t{final:.1f}"
+    line = f"{kind}\t{count}\t{memory}\t{first:.1f}\t{final:.1f}"
     print(line, file=figures, flush=True)
-    print(f"{feature:14}{count:>8}{memory:>10}{first:12.1f}{final:12.1f}{final / first:8.3f}", flush=True)
-    return memory <= most and final <= SLOWER * first
+    print(f"{kind:14}{count:>8}{memory:>10}{first:12.1f}{final:12.1f}{final / first:8.3f}", flush=True)
+    return memory, final / first
 
 
-def main(folder, figures, *words):
+def main(folder, disk, figures, *words):
     control = os.open("/dev/mapper/control", os.O_RDWR)
     right = True
     print(f"\n{'':14}{'devices':>8}{'bytes':>10}{'first us':>12}{'last us':>12}{'ratio':>8}")
     with open(figures, "w", encoding="ascii") as file:
-        for feature, count, most in zip(words[::3], words[1::3], words[2::3]):
-            right &= measure(control, folder, feature, int(count), int(most), file)
+        for kind, count, most in zip(words[::3], words[1::3], words[2::3]):
+            devices = Linear(disk) if kind == "linear" else Loop(folder, kind)
+            memory, slower = measure(control, kind, devices, int(count), file)
+            right &= kind == "linear" or (memory <= int(most) and slower <= SLOWER)
     return 0 if right else 1
 
 
