@@ -14,7 +14,7 @@ use crate::{
 use core::ptr::{self, NonNull};
 use kernel::{error::to_result, page::PAGE_SHIFT, prelude::*};
 
-/// log2 of the number of sectors in a page.
+/// log2 of the number of sectors in a page. CAST: a small constant.
 const PAGE_SECTORS_SHIFT: u32 = PAGE_SHIFT as u32 - SECTOR_SHIFT;
 
 /// A file whose blocks a file system has agreed to keep in place.

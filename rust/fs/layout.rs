@@ -107,7 +107,7 @@ fn pin(file: &BackingFile, kind: &FsKind) -> Result<(Pins, Option<Answer>), Clai
     };
     let first = match (kind.pin, activate()) {
         // A page that is contiguous on the device may be what it misses. Whether the
-        // blocks are the file's own, `bmap` tells as well.
+        // blocks are the file's own, `bmap` tells as well. CAST: a small constant.
         (Pin::Flag, Err(EINVAL)) if file.inode().block_bits() < PAGE_SHIFT as u32 => None,
         (_, Err(error)) => return Err(why_refused(file, error)),
         // Nothing pins so small a file.

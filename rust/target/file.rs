@@ -75,6 +75,7 @@ impl File {
             Some(alignment) if alignment <= blocks.0 => Caching::None,
             Some(_) => Caching::Some,
         };
+        // CAST: a small constant.
         let page = granularity.max(PAGE_SIZE as u32).checked_ilog2();
         let user = User {
             device: target.mapped_device(),
@@ -218,12 +219,14 @@ fn block_sizes(
     granularity: u32,
 ) -> (u32, u32) {
     let fits = |size: &u32| {
+        // CAST: a small constant.
         size.is_power_of_two()
             && (SECTOR..=PAGE_SIZE as u32).contains(size)
             && window.is_made_of(*size)
             && target.begins_at_multiple_of(*size)
     };
     let logical = alignment.filter(fits).unwrap_or(SECTOR);
+    // CAST: a small constant.
     let physical = Some(granularity.min(PAGE_SIZE as u32))
         .filter(fits)
         .unwrap_or(logical);
