@@ -22,8 +22,9 @@
 //! A file that is made longer while it is claimed is written by this module alone, past
 //! the check of `S_SWAPFILE`, which stays set; then steps 3 to 6 are repeated.
 //!
-//! Released, after the last I/O: `swap_deactivate`, drop what readers have cached
-//! meanwhile, clear `S_SWAPFILE`, close the file.
+//! Released, after the last I/O: drop what readers have cached meanwhile,
+//! `swap_deactivate`, clear `S_SWAPFILE`, close the file. The pages first: a file system that
+//! moves blocks takes their content from the page cache, where there is any.
 //!
 //! Locks: the inode lock is taken and dropped at steps 2, 5 and 7 and held around
 //! nothing that takes it itself (`SEEK_HOLE`, `bmap` and `fsync` do, somewhere).
@@ -114,12 +115,11 @@ impl Claim {
         Ok(Self { layout, mark })
     }
 
-    /// Makes the file at least `size` bytes long, and takes up where the new part lies.
-    /// Nobody else can write to it meanwhile either. Process context, sleeps.
+    /// Makes the file at least `size` bytes long, by way of `file`, and takes up where the new
+    /// part lies. Nobody else can write to it meanwhile either. Process context, sleeps.
     ///
     /// On an error the claim is what it was; the file may be longer.
-    pub(super) fn grow(&mut self, size: u64) -> Result<(), ClaimError> {
-        let file = self.mark.file();
+    pub(super) fn grow(&mut self, file: &BackingFile, size: u64) -> Result<(), ClaimError> {
         let kind = check_kind(file)?;
         check_journal(&file.stat()?)?;
         let old = self.layout.map();
@@ -147,6 +147,14 @@ impl Claim {
         self.layout
             .device()
             .or_else(|| self.mark.file().inode().device())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Err(error) = self.mark.drop_stale_pages() {
+            pr_warn!("stale pages of a released file stay cached ({:?})\n", error);
+        }
     }
 }
 

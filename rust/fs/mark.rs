@@ -12,10 +12,7 @@ use super::{
 use crate::bindings;
 use kernel::{prelude::*, time::delay::fsleep, time::Delta};
 
-/// A file with `S_SWAPFILE` set by this module.
-///
-/// Dropping it writes and drops the file's page cache, which is stale by then, and clears
-/// the flag.
+/// A file with `S_SWAPFILE` set by this module. Dropping it clears the flag.
 ///
 /// # Invariants
 ///
@@ -49,28 +46,34 @@ impl Mark {
     pub(super) fn file(&self) -> &BackingFile {
         &self.0
     }
+
+    /// Drops the page cache of the file, which is not what is on disk any more, waiting a
+    /// while for those who use pages of it. Sleeps.
+    pub(super) fn drop_stale_pages(&self) -> Result {
+        // Whoever has made the file longer may have left dirty pages.
+        self.0.inode().lock().quiesce()?;
+        try_to_drop(&self.0, || false)
+    }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        // Whoever has made the file longer may have left dirty pages.
-        let written = self.0.inode().lock().quiesce();
-        if let Err(error) = written.and(drop_page_cache(&self.0)) {
-            pr_warn!("stale pages of a released file stay cached ({:?})\n", error);
-        }
         self.0.inode().lock().set_swapfile(false);
     }
 }
 
-/// Drops the page cache of `file`, waiting a while for those who use pages of it.
-///
-/// May sleep.
+/// Drops the page cache of `file`, waiting a while for those who use pages of it, unless
+/// the process is being killed. Sleeps.
 pub(super) fn drop_page_cache(file: &BackingFile) -> Result {
+    // SAFETY: no precondition; it concerns the calling task.
+    try_to_drop(file, || unsafe { bindings::dm_loop_fatal_signal_pending() })
+}
+
+/// Drops the page cache of `file`, waiting until `enough` for those who use pages of it.
+fn try_to_drop(file: &BackingFile, enough: impl Fn() -> bool) -> Result {
     let mut result = file.inode().drop_page_cache();
     for _ in 0..ATTEMPTS {
-        // A process that is being killed does not wait.
-        // SAFETY: no precondition; it concerns the calling task.
-        if result != Err(EBUSY) || unsafe { bindings::dm_loop_fatal_signal_pending() } {
+        if result != Err(EBUSY) || enough() {
             break;
         }
         fsleep(Delta::from_millis(INTERVAL));

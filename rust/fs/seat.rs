@@ -165,7 +165,7 @@ impl Seat {
         // Device-mapper waits for this with I/O of the device stopped.
         let _reclaim = ReclaimGuard::enter();
         let mut state = self.slot.state.lock();
-        state.claim.as_mut().ok_or(ENOENT)?.grow(size)
+        state.claim.as_mut().ok_or(ENOENT)?.grow(&self.file, size)
     }
 
     /// The file.

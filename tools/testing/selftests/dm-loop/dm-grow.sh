@@ -165,6 +165,10 @@ refused() {
     remove t0
     loop_create --readonly t0 "$FILE" 0 - block_mapped
     fails_with "Read-only file system" grow "$LONG"
+    # That the file was first mapped to be read is of no account.
+    dmsetup load t0 --table "$(loop_table "$FILE" 0 - block_mapped)"
+    dmsetup resume t0
+    ! can_grow || grow 1
     remove t0
     loop_create t0 "$FILE" 0 - file_mapped
     fails_with "Invalid argument" grow "$LONG"
