@@ -12,7 +12,7 @@
 #include "helpers.h"
 
 /* Constants that bindgen cannot read from their macros. */
-static const u32 DM_LOOP_BLK_FEAT_POLL = (__force u32)BLK_FEAT_POLL;
+static const u32 DM_LOOP_BLK_FEAT_STABLE_WRITES = (__force u32)BLK_FEAT_STABLE_WRITES;
 static const u32 DM_LOOP_BLK_OPEN_READ = (__force u32)BLK_OPEN_READ;
 static const u32 DM_LOOP_BLK_OPEN_WRITE = (__force u32)BLK_OPEN_WRITE;
 static const u32 DM_LOOP_FMODE_CAN_ODIRECT = (__force u32)FMODE_CAN_ODIRECT;

@@ -8,6 +8,7 @@
 //! | here | C |
 //! | --- | --- |
 //! | [`Device`] | `struct block_device` |
+//! | [`Placeholder`] | `struct gendisk` |
 //! | [`QueueLimits`] | `struct queue_limits` |
 //! | [`Sector`], [`SectorCount`] | `sector_t` |
 //!
@@ -18,6 +19,7 @@ mod device;
 pub(crate) mod extent;
 pub(crate) mod extent_map;
 mod limits;
+mod placeholder;
 pub(crate) mod sector;
 
 pub(crate) use self::{
@@ -25,5 +27,6 @@ pub(crate) use self::{
     extent::{Extent, ExtentBuilder, ExtentError, Store},
     extent_map::{ExtentMap, Run},
     limits::QueueLimits,
+    placeholder::{with_placeholder, Placeholder},
     sector::{Sector, SectorCount, SECTOR_SHIFT},
 };

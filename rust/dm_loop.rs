@@ -37,8 +37,9 @@ module! {
 struct DmLoop {
     #[pin]
     target: dm::Registration<target::Loop>,
-    // Dropped last: devices need it.
+    // Dropped last: devices need them.
     workqueue: fs::Workqueue,
+    placeholder: block::Placeholder,
 }
 
 impl kernel::InPlaceModule for DmLoop {
@@ -46,6 +47,7 @@ impl kernel::InPlaceModule for DmLoop {
         fs::init();
         try_pin_init!(Self {
             workqueue: fs::Workqueue::new()?,
+            placeholder: block::Placeholder::new()?,
             target <- dm::Registration::new(module),
         })
     }

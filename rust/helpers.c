@@ -9,6 +9,8 @@
 #include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
+#include <linux/module.h>
+#include <linux/pagemap.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -80,6 +82,24 @@ void dm_loop_uncharge(struct dm_loop_charge charge)
 
 /* linux/blkdev.h */
 
+static const struct block_device_operations dm_loop_no_operations = {
+	.owner = THIS_MODULE,
+};
+
+/* A disk that is not to be added: it can do nothing, and has no limits. */
+struct gendisk *dm_loop_alloc_disk(void)
+{
+	struct queue_limits limits;
+	struct gendisk *disk;
+
+	blk_set_stacking_limits(&limits);
+	limits.features = BLK_FEAT_NOWAIT;
+	disk = blk_alloc_disk(&limits, NUMA_NO_NODE);
+	if (!IS_ERR(disk))
+		disk->fops = &dm_loop_no_operations;
+	return disk;
+}
+
 bool dm_loop_bdev_is_zoned(struct block_device *bdev)
 {
 	return bdev_is_zoned(bdev);
@@ -138,6 +158,11 @@ void dm_loop_kiocb_end_write(struct kiocb *kiocb)
 void dm_loop_kiocb_start_write(struct kiocb *kiocb)
 {
 	kiocb_start_write(kiocb);
+}
+
+bool dm_loop_mapping_stable_writes(struct address_space *mapping)
+{
+	return mapping_stable_writes(mapping);
 }
 
 /* linux/sched.h */

@@ -11,7 +11,9 @@
 
 struct bio;
 struct block_device;
+struct address_space;
 struct file;
+struct gendisk;
 struct inode;
 struct iov_iter;
 struct kiocb;
@@ -34,6 +36,7 @@ struct dm_loop_charge dm_loop_charge(struct bio *bio);
 void dm_loop_uncharge(struct dm_loop_charge charge);
 
 /* linux/blkdev.h */
+struct gendisk *dm_loop_alloc_disk(void);
 bool dm_loop_bdev_is_zoned(struct block_device *bdev);
 unsigned int dm_loop_bdev_logical_block_size(struct block_device *bdev);
 sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev);
@@ -47,6 +50,7 @@ void dm_loop_inode_lock(struct inode *inode);
 void dm_loop_inode_unlock(struct inode *inode);
 void dm_loop_kiocb_end_write(struct kiocb *kiocb);
 void dm_loop_kiocb_start_write(struct kiocb *kiocb);
+bool dm_loop_mapping_stable_writes(struct address_space *mapping);
 
 /* linux/sched.h */
 void dm_loop_cond_resched(void);

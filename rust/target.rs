@@ -177,7 +177,7 @@ impl Operations for Loop {
     fn iterate_devices(private: &Self, visitor: &mut DeviceVisitor<'_>) -> c_int {
         match &private.backing {
             Backing::Block(block) => block.iterate_devices(visitor),
-            Backing::File(_) => 0,
+            Backing::File(file) => file.iterate_devices(visitor),
         }
     }
 

@@ -7,7 +7,7 @@
 
 use crate::{
     bindings,
-    block::{Device, Sector, SectorCount},
+    block::{with_placeholder, Device, Sector, SectorCount},
 };
 use core::marker::PhantomData;
 use kernel::ffi::{c_int, c_void};
@@ -45,6 +45,12 @@ impl DeviceVisitor<'_> {
             data,
             _call: PhantomData,
         }
+    }
+
+    /// Shows device-mapper that the target has limits, and no device. To be returned as what
+    /// [`visit`](Self::visit) returns.
+    pub(crate) fn visit_none(&mut self, writable: bool, len: SectorCount) -> c_int {
+        with_placeholder(|device| self.visit(device, writable, Sector::ZERO, len)).unwrap_or(0)
     }
 
     /// Shows device-mapper `len` sectors at `start` of `device`, opened for writing

@@ -46,6 +46,12 @@ impl FileIo {
         self.data.direct()
     }
 
+    /// Whether pages must not change while they are written: they go to the disk as they are,
+    /// and it keeps checksums, for example.
+    pub(crate) fn needs_stable_pages(&self) -> bool {
+        self.direct() && self.file().inode().has_stable_writes()
+    }
+
     /// How many bios have been submitted and not ended.
     pub(crate) fn in_flight(&self) -> usize {
         self.data.in_flight().saturating_add(self.other.in_flight())

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     block::{QueueLimits, Sector, SECTOR_SHIFT},
-    dm::{Bio, BioKinds, Constructor, MapResult, Op, StatusWriter, Target},
+    dm::{Bio, BioKinds, Constructor, DeviceVisitor, MapResult, Op, StatusWriter, Target},
     fs::{BackingFile, ByteRange, Caching, ClaimError, FileIo, Job, Mapped, PerBio, Seat, User},
 };
 use core::fmt::{self, Write};
@@ -39,6 +39,8 @@ pub(super) struct File {
     granularity: u32,
     /// The size of I/O that the file system likes best, in bytes.
     optimal: u32,
+    /// What direct I/O must be aligned to in memory, in bytes.
+    memory_alignment: u32,
     tally: Tally,
 }
 
@@ -69,6 +71,7 @@ impl File {
             return Err(Refusal::NoDirectIo);
         }
         let (granularity, optimal) = (file.block_size(), file.preferred_io()?);
+        let memory_alignment = file.direct_io_memory()?;
         let blocks = block_sizes(target, &window, alignment, granularity);
         let caching = match alignment {
             None => Caching::All,
@@ -107,6 +110,7 @@ impl File {
             kinds,
             granularity,
             optimal,
+            memory_alignment,
             tally: Tally::default(),
         })
     }
@@ -193,12 +197,23 @@ impl File {
         }
     }
 
+    /// Has the limits below asked for: see [`File::io_hints`].
+    pub(super) fn iterate_devices(&self, visitor: &mut DeviceVisitor<'_>) -> c_int {
+        visitor.visit_none(self.writable, self.window.len())
+    }
+
     /// Tells what the device offers.
     pub(super) fn io_hints(&self, mut limits: QueueLimits<'_>) {
         let (logical, physical) = self.blocks;
         limits.set_block_sizes(logical, physical);
         limits.set_optimal(self.optimal);
-        limits.forbid_polling();
+        if self.io.direct() {
+            // The pages of bios go down as they are.
+            limits.set_memory_alignment(self.memory_alignment);
+        }
+        if self.io.needs_stable_pages() {
+            limits.require_stable_writes();
+        }
         if self.kinds.discard {
             limits.set_discard(self.granularity.max(logical));
         }

@@ -46,6 +46,44 @@ no_discard() {
     remove t0
 }
 
+# becomes FROM TO: a device whose table is replaced has the limits of one that was made with
+# the second. Both as for loop_create, without a name.
+becomes() {
+    local from to
+    read -ra from <<<"$1"
+    read -ra to <<<"$2"
+    loop_create new "${to[@]}"
+    limits_of new >"$WORK/wanted"
+    remove new
+    if [ "${from[0]}" = --readonly ]; then
+        loop_create --readonly t0 "${from[@]:1}"
+    else
+        loop_create t0 "${from[@]}"
+    fi
+    dmsetup load t0 --table "$(loop_table "${to[@]}")"
+    dmsetup suspend t0
+    dmsetup resume t0
+    limits_of t0 | diff "$WORK/wanted" -
+    remove t0
+}
+limits_of() {
+    local name
+    for name in logical_block_size physical_block_size minimum_io_size optimal_io_size dma_alignment \
+        stable_writes write_cache fua discard_granularity discard_max_bytes write_zeroes_max_bytes io_poll; do
+        echo "$name $(queue "/dev/mapper/$1" "$name")"
+    done
+}
+reloaded() {
+    make_file "$FILE.written" "$SIZE"
+    becomes "$FILE 0 - direct_io" "$FILE 0 - buffered_io"
+    becomes "$FILE 0 - buffered_io" "$FILE 0 - direct_io"
+    becomes "--readonly $FILE 0 -" "$FILE 0 -"
+    becomes "$FILE 0 - no_discard" "$FILE 0 -"
+    becomes "$FILE.written 0 - block_mapped" "$FILE 0 - direct_io"
+    becomes "$FILE 0 - buffered_io" "$FILE.written 0 - block_mapped"
+    rm "$FILE.written"
+}
+
 # Who may not write may neither discard nor write zeroes.
 read_only() {
     loop_create --readonly t0 "$FILE" 0 - file_mapped
@@ -61,7 +99,7 @@ within_a_block() {
 }
 
 HOSTS_HERE=(ext4 xfs btrfs-cow f2fs tmpfs nfs)
-plan $((2 * ${#HOSTS_HERE[@]} + 5))
+plan $((2 * ${#HOSTS_HERE[@]} + 7))
 for host in "${HOSTS_HERE[@]}"; do
     host_begin "$host"
     FILE=$FOLDER/file
@@ -73,6 +111,7 @@ for host in "${HOSTS_HERE[@]}"; do
         check "no discard" no_discard
         check "read-only" read_only
         check "a window within a block" within_a_block
+        check "reloaded" reloaded
     fi
     host_end
 done
@@ -82,4 +121,5 @@ make_sparse "$FILE" "$SIZE"
 for mode in direct buffered; do
     check "sectors of 4096 bytes, $mode" limits "$mode"
 done
+check "sectors of 4096 bytes, reloaded" reloaded
 host_end
