@@ -189,11 +189,12 @@ itself_through_another() {
     disk=$(disk 1)
     dmsetup create below --table "0 $sectors linear $disk 0"
     dmsetup create above --table "0 $sectors linear /dev/mapper/below 0"
+    # Without this nothing could be taken down again.
+    trap 'dmsetup clear below || true' EXIT
+    dmsetup load below --table "0 $SECTORS linear /dev/mapper/above 0"
+    dmsetup clear below
     fs_make ext4 /dev/mapper/above "$WORK/bound"
     make_file "$WORK/bound/file" "$SIZE"
-    # Without this nothing could be taken down again.
-    trap 'dmsetup clear below' EXIT
-    dmsetup load below --table "0 $SECTORS linear /dev/mapper/above 0"
     for table in "0 $SECTORS loop $WORK/bound/file 0" "0 $SECTORS loop $WORK/bound/file 0 1 file_mapped"; do
         dmsetup load below --table "$table"
         dmsetup clear below

@@ -79,18 +79,26 @@ btrfs_refuses() {
     remove part1 part2
 }
 
-# Shrinks the file system to less than the file needs.
+# Shrinks the file system to less than where the file lies.
 shrink() {
-    make_file "$MNT/filler" $((64 << 20))
+    local n
+    # The front of the disk, but for room that is too small for the file.
+    for n in {1..400}; do fallocate -l "$SIZE" "$MNT/filler$n"; done
     make_file "$FILE" "$SIZE"
     loop_create stay "$FILE" 0 - block_mapped
-    rm "$MNT/filler"
+    rm "$MNT"/filler*
+    sync -f "$MNT"
     program layout.py show "$FILE" >"$WORK/layout"
-    btrfs filesystem resize 256M "$MNT" || echo "status $?"
+    fails_with "Text file busy" btrfs filesystem resize 2G "$MNT"
     program layout.py show "$FILE" | cmp - "$WORK/layout"
     pattern verify --direct /dev/mapper/stay 0 "$SIZE" 1
     remove stay
+    btrfs filesystem resize 2G "$MNT"
+    program layout.py show "$FILE" >"$WORK/moved"
+    ! cmp -s "$WORK/moved" "$WORK/layout" || fail "it does not move the file at all"
     btrfs filesystem resize max "$MNT"
+    drop_caches
+    pattern verify "$FILE" 0 "$SIZE" 1
     rm "$FILE"
 }
 
