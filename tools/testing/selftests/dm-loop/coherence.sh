@@ -20,15 +20,18 @@ unsynced() {
     remove t0
 }
 
-# Pages from before the device, and pages read while it writes.
+# Pages from before the device, and pages read while it writes. The file is not touched.
 cached() {
+    local written
     pattern write "$FILE" 0 "$SIZE" 1 -- verify "$FILE" 0 "$SIZE" 1
     loop_create t0 "$FILE" 0 - block_mapped
+    written=$(stat -c %y "$FILE")
     cat "$FILE" >/dev/null
     pattern write --direct /dev/mapper/t0 0 "$SIZE" 2
     cat "$FILE" >/dev/null
     pattern write --direct /dev/mapper/t0 0 "$SIZE" 3
     remove t0
+    expect "$written" "$(stat -c %y "$FILE")" "mtime"
     pattern verify "$FILE" 0 "$SIZE" 3
     drop_caches
     pattern verify "$FILE" 0 "$SIZE" 3

@@ -36,11 +36,12 @@ attach_and_detach() {
     unclaimed "$FILE"
 }
 
-# The last bytes that make no sector are not there.
+# The last bytes that make no sector are not there, and the device ends within a block.
 odd_size() {
     make_file "$FILE" $((SIZE + 4096 + 1000))
     dmlosetup loop1 "$FILE"
     expect "0 $((SECTORS + 9)) loop $FILE 0" "$(dmsetup table loop1)"
+    expect "0 $((SECTORS + 9)) loop file direct misaligned 0" "$(dmsetup status loop1)"
     pattern verify /dev/mapper/loop1 0 $((SIZE + 9 * 512)) 1
     detach loop1
     make_file "$FILE" 511
@@ -63,6 +64,46 @@ with_offset() {
         if dmsetup info loop0; then fail "there is a device"; fi
     done
     unclaimed "$FILE"
+}
+
+# Its numbers have 32 bits, and it takes no suffix.
+large_offset() {
+    local last=$(((1 << 31) - 512)) offset
+    make_sparse "$FILE" $((5 << 30))
+    dmlosetup -o "$last" loop0 "$FILE"
+    expect "0 $((((5 << 30) - last) / 512)) loop $FILE $last" "$(dmsetup table loop0)"
+    detach loop0
+    for offset in $((1 << 31)) 2G 1k; do
+        fails_with "Invalid argument" dmlosetup -o "$offset" loop0 "$FILE"
+    done
+    dmlosetup -o $((1 << 32)) loop0 "$FILE"
+    expect "0 $(((5 << 30) / 512)) loop $FILE 0" "$(dmsetup table loop0)"
+    detach loop0
+}
+
+not_implemented() {
+    local words
+    make_file "$FILE" "$SIZE"
+    for words in -a "-a loop0" -f "-f $FILE" "-e cipher loop0 $FILE"; do
+        # shellcheck disable=SC2086 # words
+        fails_with "not yet implemented" dmlosetup $words
+        expect "" "$(list_devices)" "devices after $words"
+    done
+}
+
+# What a table cannot say as it is, it does not say otherwise.
+odd_names() {
+    local name
+    for name in 'a b' 'a#b' $'a\tb'; do
+        make_file "$MNT/$name" "$SIZE"
+        fails_with "Invalid argument" dmlosetup loop0 "$MNT/$name"
+    done
+    for name in 'a\b' 'ä' "a'b\""; do
+        make_file "$MNT/$name" "$SIZE"
+        dmlosetup loop0 "$MNT/$name"
+        pattern verify --direct /dev/mapper/loop0 0 "$SIZE" 1
+        detach loop0
+    done
 }
 
 verbose() {
@@ -145,11 +186,14 @@ sparse_file() {
 }
 
 fs_make ext4
-plan 9
+plan 12
 check "attached and detached" attach_and_detach
 check "a file of an odd size" odd_size
 check "-o" with_offset
+check "-o, larger than it can be" large_offset
 check "-v" verbose
+check "-a, -e, -f" not_implemented
+check "odd names" odd_names
 check "relative paths and links" other_paths
 check "an immutable file" immutable
 check "a file on a read-only mount" read_only_mount
