@@ -6,13 +6,9 @@
 //! [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h).
 
 use crate::bindings;
-use kernel::page::PAGE_SIZE;
 
 /// The limits of a device that is being set up.
 pub(crate) struct QueueLimits<'a>(&'a mut bindings::queue_limits);
-
-/// The size of a sector, in bytes: what buffers are aligned to at least.
-const SECTOR: u32 = 1 << super::SECTOR_SHIFT;
 
 /// The size of the largest discard or write of zeroes, in sectors: one bio's length.
 const MAX_SECTORS: u32 = u32::MAX >> super::SECTOR_SHIFT;
@@ -38,15 +34,6 @@ impl<'a> QueueLimits<'a> {
     pub(crate) fn set_optimal(&mut self, size: u32) {
         if size.checked_rem(self.0.physical_block_size) == Some(0) {
             self.0.io_opt = size;
-        }
-    }
-
-    /// What buffers in memory must be aligned to, in bytes. Less than a sector, more than a
-    /// page, and what is no power of two is not said.
-    pub(crate) fn set_memory_alignment(&mut self, alignment: u32) {
-        // CAST: a small constant.
-        if alignment.is_power_of_two() && (SECTOR..=PAGE_SIZE as u32).contains(&alignment) {
-            self.0.dma_alignment = alignment.saturating_sub(1);
         }
     }
 

@@ -43,9 +43,6 @@ pub(crate) struct Stat {
     /// What direct I/O must be aligned to in the file, in bytes: 0 where the file
     /// system says that it is impossible, [`None`] where it does not say.
     pub(super) direct_io_alignment: Option<u32>,
-    /// What buffers for direct I/O must be aligned to, in bytes: 0 where the file system
-    /// does not say.
-    direct_io_memory: u32,
     /// The size of reads and writes that suit the file system, in bytes.
     pub(super) preferred_io: u32,
 }
@@ -194,7 +191,6 @@ impl BackingFile {
             allocated: stat.blocks.saturating_mul(512),
             direct_io_alignment: (stat.result_mask & bindings::STATX_DIOALIGN != 0)
                 .then_some(stat.dio_offset_align),
-            direct_io_memory: stat.dio_mem_align,
             preferred_io: stat.blksize,
         })
     }
@@ -280,12 +276,6 @@ impl BackingFile {
             // CAST: a logical block is at most a page.
             None => self.logical_block().bytes().map(|bytes| bytes as u32),
         })
-    }
-
-    /// What buffers for direct I/O on the file must be aligned to, in bytes; 0 where that is
-    /// not known. May sleep.
-    pub(crate) fn direct_io_memory(&self) -> Result<u32> {
-        Ok(self.stat()?.direct_io_memory)
     }
 
     /// Whether the file can be read, and written if `writable`, without a process.

@@ -39,8 +39,6 @@ pub(super) struct File {
     granularity: u32,
     /// The size of I/O that the file system likes best, in bytes.
     optimal: u32,
-    /// What direct I/O must be aligned to in memory, in bytes.
-    memory_alignment: u32,
     tally: Tally,
 }
 
@@ -71,7 +69,6 @@ impl File {
             return Err(Refusal::NoDirectIo);
         }
         let (granularity, optimal) = (file.block_size(), file.preferred_io()?);
-        let memory_alignment = file.direct_io_memory()?;
         let blocks = block_sizes(target, &window, alignment, granularity);
         let caching = match alignment {
             None => Caching::All,
@@ -110,7 +107,6 @@ impl File {
             kinds,
             granularity,
             optimal,
-            memory_alignment,
             tally: Tally::default(),
         })
     }
@@ -207,10 +203,6 @@ impl File {
         let (logical, physical) = self.blocks;
         limits.set_block_sizes(logical, physical);
         limits.set_optimal(self.optimal);
-        if self.io.direct() {
-            // The pages of bios go down as they are.
-            limits.set_memory_alignment(self.memory_alignment);
-        }
         if self.io.needs_stable_pages() {
             limits.require_stable_writes();
         }
