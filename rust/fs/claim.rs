@@ -209,6 +209,9 @@ fn check_kind(file: &BackingFile) -> Result<&'static FsKind, ClaimError> {
             return Err(Refusal::FsRefused.into());
         }
     }
+    if kind.readers_unpin && !inode.is_private() {
+        return Err(Refusal::FsRefused.into());
+    }
     if kind.cow && !file.has_nocow()? {
         return Err(Refusal::Cow.into());
     }

@@ -45,6 +45,15 @@ impl Inode {
         u32::from(mode) & bindings::S_IFMT == bindings::S_IFREG
     }
 
+    /// Whether root alone may read the file, by its owner and its mode.
+    pub(super) fn is_private(&self) -> bool {
+        // SAFETY: valid by the type invariant. The C side reads both like this.
+        let mode = unsafe { (&raw const (*self.as_raw()).i_mode).read_volatile() };
+        // SAFETY: as above.
+        let owner = unsafe { (&raw const (*self.as_raw()).i_uid).read_volatile() };
+        owner.val == 0 && u32::from(mode) & (bindings::S_IRWXG | bindings::S_IRWXO) == 0
+    }
+
     /// The size in bytes.
     pub(super) fn size(&self) -> u64 {
         // SAFETY: valid by the type invariant.

@@ -46,6 +46,8 @@ pub(crate) struct FsKind {
     /// Whether it may lie on several devices, and then does not say on which of them a
     /// block is.
     pub(crate) spans: bool,
+    /// Whether everybody who can read a file can have it unpinned.
+    pub(crate) readers_unpin: bool,
 }
 
 /// The proven file systems. The ext4 driver serves ext2 and ext3 as well.
@@ -61,6 +63,7 @@ static PROVEN: [FsKind; 7] = [
     },
     FsKind {
         spans: true,
+        readers_unpin: true,
         ..FsKind::new(c"f2fs", Pin::ActivateTwice)
     },
     FsKind::written(c"vfat"),
@@ -77,6 +80,7 @@ impl FsKind {
             growth: Growth::Never,
             cow: false,
             spans: false,
+            readers_unpin: false,
         }
     }
 

@@ -75,7 +75,7 @@ const REASONS: &[Reason] = &[
         because: "the file system will not keep its blocks in place",
         mend: Mend::Other(
             "see the kernel log (dmesg); ext4: no data journalling; btrfs: no snapshots of it, and one copy of data; \
-             f2fs: writable, not mode=lfs, and not compressed",
+             f2fs: writable, not mode=lfs, not compressed, and for root alone to read (chmod 600)",
         ),
     },
     Reason {

@@ -22,6 +22,9 @@ PLANNED=0 PASSED=0 FAILED=0 SKIPPED=0
 
 [ "$(id -u)" = 0 ] || { echo "1..0 # SKIP must be root" && exit "$KSFT_SKIP"; }
 
+# As files are kept that are swapped to, or made devices of.
+umask 077
+
 # A folder of this run: everything made goes below it.
 WORK=$(mktemp -d /tmp/dm-loop-test.XXXXXX)
 # Here the file systems of the tests are mounted, unless they say otherwise.

@@ -111,6 +111,29 @@ mounted_read_only() {
     umount "$MNT"
 }
 
+# Whoever can read a file can unpin it.
+readable_by_others() {
+    local mode
+    mount_new "" mkfs.f2fs -qf
+    make_file "$FILE" "$SIZE"
+    for mode in 640 604 610 666; do
+        chmod "$mode" "$FILE"
+        not_block_mapped "file system refused" "$FILE"
+    done
+    chmod 600 "$FILE"
+    chown 65534 "$FILE"
+    not_block_mapped "file system refused" "$FILE"
+    chown 0 "$FILE"
+    loop_create t0 "$FILE" 0 - block_mapped
+    remove t0
+    # It is so: nobody's is enough, and asks for nothing but to read.
+    chmod 755 "$WORK" "$MNT"
+    chmod 604 "$FILE"
+    setpriv --reuid 65534 --regid 65534 --clear-groups python3 -S -c 'import fcntl, os, struct, sys
+fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x4004F50D, struct.pack("<L", 0))' "$FILE"
+    umount "$MNT"
+}
+
 compressed() {
     mount_new "" mkfs.f2fs -qf -O extra_attr,compression
     : >"$FILE"
@@ -288,7 +311,7 @@ one() {
     while read -r mount; do umount "$mount"; done < <(our_mounts)
 }
 
-plan 19
+plan 20
 one "ext4: encrypted" encrypted ext4 mkfs.ext4 -qF -O encrypt "$(disk 0)"
 one "f2fs: encrypted" encrypted f2fs mkfs.f2fs -qf -O encrypt "$(disk 0)"
 one "ext4: verity" sealed_by_verity mkfs.ext4 -qF -O verity
@@ -298,6 +321,7 @@ one "ext4: data of one file in the journal" journal_of_one_file
 one "ext4: inline data" inline_data
 one "btrfs: two copies on two disks" two_disks
 one "f2fs: log-structured" log_structured
+one "f2fs: readable by others" readable_by_others
 one "f2fs: mounted read-only" mounted_read_only
 one "f2fs: compressed" compressed
 one "tmpfs and ramfs" in_memory
