@@ -66,3 +66,22 @@ bench_guest() {
     [ -z "$RAW" ] || cp "$share/figures" "$RAW"
     return "$status"
 }
+
+# bench_add FILE ARG…: as bench_guest ARG…, for one guest of several: its figures go to the
+# end of FILE.
+bench_add() {
+    local all=$1 status
+    shift
+    RAW=$(mktemp)
+    # In a shell of its own: bench_guest ends with a trap.
+    set +e
+    (
+        set -e
+        bench_guest "$@"
+    )
+    status=$?
+    set -e
+    cat "$RAW" >>"$all"
+    rm -f "$RAW"
+    return "$status"
+}
