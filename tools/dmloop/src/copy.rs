@@ -54,7 +54,8 @@ impl Draft {
     fn new(path: &Path) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let name = folder.join(working_name(path.file_name().ok_or(Errno::ISDIR)?));
-        let mode = Mode::from_raw_mode(0o666);
+        // As of a file to swap to; f2fs wants it of files that are mapped.
+        let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         let (file, named) = match openat(CWD, folder, flags | OFlags::TMPFILE, mode) {
             Ok(file) => (file, false),

@@ -82,9 +82,12 @@ every_kind() {
 # A file that is new, and one that gets larger.
 new_files() {
     local kind
-    for kind in ext4 btrfs-cow vfat; do
+    # As most shells have it.
+    umask 022
+    for kind in ext4 btrfs-cow f2fs vfat; do
         fs_make "$kind"
         dmloop prepare --quiet --size 3M "$FILE"
+        [ "$kind" = vfat ] || expect 600 "$(stat -c %a "$FILE")" "mode of a new file"
         expect $((3 << 20)) "$(stat -c %s "$FILE")"
         pattern zeros "$FILE" 0 $((3 << 20))
         pattern write "$FILE" 0 65536 5
