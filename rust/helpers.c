@@ -6,6 +6,7 @@
 #include <linux/blk-cgroup.h>
 #include <linux/blkdev.h>
 #include <linux/cgroup.h>
+#include <linux/dcache.h>
 #include <linux/fs.h>
 #include <linux/kthread.h>
 #include <linux/memcontrol.h>
@@ -122,6 +123,12 @@ void dm_loop_file_end_write(struct file *file)
 	file_end_write(file);
 }
 
+/* Also of the file below one of overlayfs. */
+bool dm_loop_file_stable_writes(struct file *file)
+{
+	return mapping_stable_writes(d_real_inode(file_dentry(file))->i_mapping);
+}
+
 bool dm_loop_file_start_write_trylock(struct file *file)
 {
 	return file_start_write_trylock(file);
@@ -158,11 +165,6 @@ void dm_loop_kiocb_end_write(struct kiocb *kiocb)
 void dm_loop_kiocb_start_write(struct kiocb *kiocb)
 {
 	kiocb_start_write(kiocb);
-}
-
-bool dm_loop_mapping_stable_writes(struct address_space *mapping)
-{
-	return mapping_stable_writes(mapping);
 }
 
 /* linux/sched.h */

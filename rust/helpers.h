@@ -11,7 +11,6 @@
 
 struct bio;
 struct block_device;
-struct address_space;
 struct file;
 struct gendisk;
 struct inode;
@@ -43,6 +42,7 @@ sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev);
 
 /* linux/fs.h */
 void dm_loop_file_end_write(struct file *file);
+bool dm_loop_file_stable_writes(struct file *file);
 bool dm_loop_file_start_write_trylock(struct file *file);
 bool dm_loop_has_other_writers(struct file *file);
 loff_t dm_loop_i_size_read(struct inode *inode);
@@ -50,7 +50,6 @@ void dm_loop_inode_lock(struct inode *inode);
 void dm_loop_inode_unlock(struct inode *inode);
 void dm_loop_kiocb_end_write(struct kiocb *kiocb);
 void dm_loop_kiocb_start_write(struct kiocb *kiocb);
-bool dm_loop_mapping_stable_writes(struct address_space *mapping);
 
 /* linux/sched.h */
 void dm_loop_cond_resched(void);

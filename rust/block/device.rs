@@ -12,8 +12,8 @@ use kernel::types::Opaque;
 ///
 /// # Invariants
 ///
-/// A `&Device` points to a `struct block_device` that somebody holds open for as long
-/// as the reference lives.
+/// A `&Device` points to a `struct block_device` that somebody holds, open or by a
+/// reference to its disk, for as long as the Rust reference lives.
 #[repr(transparent)]
 pub(crate) struct Device(Opaque<bindings::block_device>);
 
@@ -22,7 +22,7 @@ impl Device {
     ///
     /// # Safety
     ///
-    /// `raw` must be valid, and held open, during `'a`.
+    /// `raw` must be valid, and held by somebody, during `'a`.
     pub(crate) unsafe fn from_raw<'a>(raw: *mut bindings::block_device) -> &'a Self {
         // INVARIANT: required of the caller.
         // SAFETY: valid, as required of the caller; the type is transparent.

@@ -127,7 +127,8 @@ impl Claim {
         // Not even a growth that has failed may leave dirty pages.
         file.sync()?;
         extended?;
-        let layout = lay_out(file, kind)?;
+        // By the file that is kept as long as the claim, not by that of one user.
+        let layout = lay_out(self.mark.file(), kind)?;
         if !layout.map().begins_with(old) {
             pr_err!("blocks of a claimed file have moved\n");
             return Err(ClaimError::Failed(EIO));

@@ -10,7 +10,10 @@ use super::{
     lane::Lane,
     request::{ByteRange, Job, Request},
 };
-use crate::dm::{Bio, MapResult, Target};
+use crate::{
+    bindings,
+    dm::{Bio, MapResult, Target},
+};
 use kernel::prelude::*;
 
 /// The queues of a file.
@@ -49,7 +52,8 @@ impl FileIo {
     /// Whether pages must not change while they are written: they go to the disk as they are,
     /// and it keeps checksums, for example.
     pub(crate) fn needs_stable_pages(&self) -> bool {
-        self.direct() && self.file().inode().has_stable_writes()
+        // SAFETY: an open file.
+        self.direct() && unsafe { bindings::dm_loop_file_stable_writes(self.file().as_raw()) }
     }
 
     /// How many bios have been submitted and not ended.

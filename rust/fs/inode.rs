@@ -117,12 +117,6 @@ impl Inode {
         unsafe { &*ops }
     }
 
-    /// Whether pages must not change while they are written.
-    pub(super) fn has_stable_writes(&self) -> bool {
-        // SAFETY: the mapping lives as long as its inode.
-        unsafe { bindings::dm_loop_mapping_stable_writes(self.mapping()) }
-    }
-
     /// Locks the inode against changes by others. May sleep.
     pub(super) fn lock(&self) -> InodeGuard<'_> {
         // SAFETY: valid by the type invariant.

@@ -50,9 +50,11 @@ impl Mark {
     /// Drops the page cache of the file, which is not what is on disk any more, waiting a
     /// while for those who use pages of it. Sleeps.
     pub(super) fn drop_stale_pages(&self) -> Result {
-        // Whoever has made the file longer may have left dirty pages.
-        self.0.inode().lock().quiesce()?;
-        try_to_drop(&self.0, || false)
+        // Whoever has made the file longer may have left dirty pages. Whether or not they can
+        // be written, the others must go.
+        let written = self.0.inode().lock().quiesce();
+        let dropped = try_to_drop(&self.0, || false);
+        written.and(dropped)
     }
 }
 

@@ -20,9 +20,11 @@ says() {
 
 # limits MODE: of a whole file.
 limits() {
-    local logical=512 block preferred most
+    local logical=512 block preferred most stable=0
     block=$(stat -f -c %S "$FOLDER") preferred=$(stat -c %o "$FILE")
     [ "$1" = buffered ] || logical=$(program statx.py dio "$FILE")
+    # Checksums are made of what goes there, of btrfs's blocks and of NFS's packets.
+    [[ $1 != direct || $HOST != @(nfs|btrfs-cow) ]] || stable=1
     # The sectors of the largest bio.
     most=$(((1 << 32) - 512))
     loop_create t0 "$FILE" 0 - file_mapped "$1_io"
@@ -30,6 +32,7 @@ limits() {
         physical_block_size "$((block < 4096 ? block : 4096))" \
         minimum_io_size "$((block < 4096 ? block : 4096))" \
         optimal_io_size "$preferred" \
+        stable_writes "$stable" \
         write_cache "write back" \
         fua 1 \
         write_zeroes_max_bytes "$most" \
