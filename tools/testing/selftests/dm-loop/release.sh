@@ -13,7 +13,7 @@ ROUNDS=12
 
 # Has the section of each block of the file collected, over and over.
 collect() {
-    python3 -S - "$FILE" "$HERE" <<'PYTHON'
+    exec python3 -S - "$FILE" "$HERE" <<'PYTHON'
 import fcntl, os, struct, sys
 sys.path.insert(0, sys.argv[2])
 import layout
