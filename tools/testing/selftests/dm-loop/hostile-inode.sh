@@ -227,4 +227,6 @@ check "$DEPTH devices on each other, block-mapped" tower block_mapped
 check "$DEPTH devices on each other, file-mapped" tower file_mapped
 check "the device itself, through another: no worse than linear" itself_through_another
 [ ! -e "$WORK/counts" ] || cat "$WORK/counts"
+# The kernel mounts it there for whoever looks.
+umount /sys/kernel/debug/tracing 2>/dev/null || true
 fs_end
