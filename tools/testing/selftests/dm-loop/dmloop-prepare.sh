@@ -64,8 +64,9 @@ every_kind() {
         # Not that of now.
         touch -d 2001-02-03 "$FILE"
         case $1 in
-        # It has no owners; its files are to be root's.
-        vfat | f2fs) ;;
+        vfat) ;;
+        # For root alone, and still not as a new file is.
+        f2fs) chmod 400 "$FILE" ;;
         *)
             chmod 640 "$FILE"
             chown 12:34 "$FILE"
