@@ -134,14 +134,6 @@ bool dm_loop_file_start_write_trylock(struct file *file)
 	return file_start_write_trylock(file);
 }
 
-/* Counts openers and shared mappings, less the one that @file is itself. */
-bool dm_loop_has_other_writers(struct file *file)
-{
-	int own = !!(file->f_mode & FMODE_WRITE);
-
-	return atomic_read(&file_inode(file)->i_writecount) > own;
-}
-
 loff_t dm_loop_i_size_read(struct inode *inode)
 {
 	return i_size_read(inode);
@@ -165,6 +157,12 @@ void dm_loop_kiocb_end_write(struct kiocb *kiocb)
 void dm_loop_kiocb_start_write(struct kiocb *kiocb)
 {
 	kiocb_start_write(kiocb);
+}
+
+/* Openers and shared mappings; less than 0 while the file is executed. */
+int dm_loop_writers(struct file *file)
+{
+	return atomic_read(&file_inode(file)->i_writecount);
 }
 
 /* linux/sched.h */

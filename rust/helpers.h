@@ -44,12 +44,12 @@ sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev);
 void dm_loop_file_end_write(struct file *file);
 bool dm_loop_file_stable_writes(struct file *file);
 bool dm_loop_file_start_write_trylock(struct file *file);
-bool dm_loop_has_other_writers(struct file *file);
 loff_t dm_loop_i_size_read(struct inode *inode);
 void dm_loop_inode_lock(struct inode *inode);
 void dm_loop_inode_unlock(struct inode *inode);
 void dm_loop_kiocb_end_write(struct kiocb *kiocb);
 void dm_loop_kiocb_start_write(struct kiocb *kiocb);
+int dm_loop_writers(struct file *file);
 
 /* linux/sched.h */
 void dm_loop_cond_resched(void);

@@ -14,8 +14,8 @@
 //! 5. inode locked: the file system's `swap_activate`, which pins or refuses;
 //! 6. the rest with `bmap`, block by block; then data and metadata to stable storage
 //!    once more, for a file system that has moved blocks;
-//! 7. inode locked: nobody else has the file open for writing, and nobody has changed
-//!    the inode since step 2. `fallocate(2)` looks at `S_SWAPFILE` long before it
+//! 7. inode locked: nobody but targets of this module has the file open for writing, and
+//!    nobody has changed the inode since step 2. `fallocate(2)` looks at `S_SWAPFILE` long before it
 //!    locks, so one that was under way before step 2 may do its work at any time; who
 //!    opens the file after that finds the flag set.
 //!
@@ -37,7 +37,11 @@ use super::{
     mark::{drop_page_cache, Mark},
 };
 use crate::{bindings, block::Device};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    time::{delay::fsleep, Delta},
+};
 
 /// Why a file cannot be block-mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +93,13 @@ impl From<Error> for ClaimError {
     }
 }
 
+/// How often it is looked whether others have the file open: one that is just about to be
+/// closed, or another target's that is not counted yet, is none.
+const ATTEMPTS: u32 = 5;
+
+/// Time between two looks, in milliseconds.
+const INTERVAL: i64 = 10;
+
 /// A file whose blocks are pinned, and the table of where they are.
 ///
 /// The fields are dropped in this order.
@@ -98,21 +109,30 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims `file`. Process context, sleeps.
-    pub(super) fn new(file: &BackingFile) -> Result<Self, ClaimError> {
+    /// Claims `file`; `has_others` tells whether others have it open for writing. Process
+    /// context, sleeps.
+    pub(super) fn new(
+        file: &BackingFile,
+        has_others: impl Fn() -> bool,
+    ) -> Result<Self, ClaimError> {
         let kind = check_kind(file)?;
         let (mark, before) = Mark::new(file)?;
         check_journal(&before)?;
         let layout = lay_out(file, kind)?;
 
-        let locked = file.inode().lock();
-        let after = file.stat()?;
-        let alone = !file.has_other_writers();
-        drop(locked);
-        if !alone || after.changed != before.changed {
-            return Err(ClaimError::Busy);
+        for _ in 0..ATTEMPTS {
+            let locked = file.inode().lock();
+            let (after, alone) = (file.stat()?, !has_others());
+            drop(locked);
+            if after.changed != before.changed {
+                break;
+            }
+            if alone {
+                return Ok(Self { layout, mark });
+            }
+            fsleep(Delta::from_millis(INTERVAL));
         }
-        Ok(Self { layout, mark })
+        Err(ClaimError::Busy)
     }
 
     /// Makes the file at least `size` bytes long, by way of `file`, and takes up where the new

@@ -300,10 +300,12 @@ impl BackingFile {
             .unwrap_or(1 << SECTOR_SHIFT)
     }
 
-    /// Whether anybody but this file's own opener has it open for writing, or mapped.
-    pub(super) fn has_other_writers(&self) -> bool {
+    /// How many have it open for writing, or mapped.
+    pub(super) fn writers(&self) -> usize {
         // SAFETY: an open file.
-        unsafe { bindings::dm_loop_has_other_writers(self.as_raw()) }
+        let writers = unsafe { bindings::dm_loop_writers(self.as_raw()) };
+        // Less than none: it is being executed.
+        usize::try_from(writers).unwrap_or(0)
     }
 
     /// Whether what was written can be brought to stable storage.

@@ -50,10 +50,14 @@ impl Mark {
     /// Drops the page cache of the file, which is not what is on disk any more, waiting a
     /// while for those who use pages of it. Sleeps.
     pub(super) fn drop_stale_pages(&self) -> Result {
-        // Whoever has made the file longer may have left dirty pages. Whether or not they can
-        // be written, the others must go.
-        let written = self.0.inode().lock().quiesce();
-        let dropped = try_to_drop(&self.0, || false);
+        // Whoever makes the file longer leaves dirty pages, which stay until they are written.
+        // Whether or not they can be, the others must go.
+        let quiesce = || self.0.inode().lock().quiesce();
+        let mut written = quiesce();
+        let dropped = try_to_drop(&self.0, || {
+            written = written.and(quiesce());
+            false
+        });
         written.and(dropped)
     }
 }
@@ -72,7 +76,7 @@ pub(super) fn drop_page_cache(file: &BackingFile) -> Result {
 }
 
 /// Drops the page cache of `file`, waiting until `enough` for those who use pages of it.
-fn try_to_drop(file: &BackingFile, enough: impl Fn() -> bool) -> Result {
+fn try_to_drop(file: &BackingFile, mut enough: impl FnMut() -> bool) -> Result {
     let mut result = file.inode().drop_page_cache();
     for _ in 0..ATTEMPTS {
         if result != Err(EBUSY) || enough() {

@@ -35,10 +35,12 @@ global_lock! {
 /// long as the files are open. [`None`] before the first.
 type Slots = Option<RBTree<usize, Entry>>;
 
-/// A slot, and how many have it or are about to.
+/// A slot, how many have it or are about to, and how many of those write. Each has the file
+/// open while it is counted.
 struct Entry {
     slot: Arc<Slot>,
     holders: usize,
+    writers: usize,
 }
 
 /// The users of one file, and its claim.
@@ -149,12 +151,12 @@ impl Seat {
         user: User,
         show: impl FnOnce(&Claim),
     ) -> Result<Self, ClaimError> {
-        let slot = Slot::get(&file)?;
+        let slot = Slot::get(&file, user.writable)?;
         match slot.join(&file, user, show) {
             // INVARIANT: just counted by `get`, and joined.
             Ok(()) => Ok(Self { slot, user, file }),
             Err(error) => {
-                Slot::put(&file);
+                Slot::put(&file, user.writable);
                 Err(error)
             }
         }
@@ -177,13 +179,13 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.slot.leave(self.user);
-        Slot::put(&self.file);
+        Slot::put(&self.file, self.user.writable);
     }
 }
 
 impl Slot {
     /// The slot of `file`, counted. To be given back with [`Slot::put`].
-    fn get(file: &BackingFile) -> Result<Arc<Self>> {
+    fn get(file: &BackingFile, writable: bool) -> Result<Arc<Self>> {
         // Not under the lock: to allocate may take long.
         let slot = Arc::pin_init(
             pin_init!(Self {
@@ -192,7 +194,13 @@ impl Slot {
             GFP_KERNEL,
         )?;
         let key = file.inode().as_raw().addr();
-        let node = RBTreeNode::new(key, Entry { slot, holders: 0 }, GFP_KERNEL)?;
+        let (holders, writers) = (0, 0);
+        let entry = Entry {
+            slot,
+            holders,
+            writers,
+        };
+        let node = RBTreeNode::new(key, entry, GFP_KERNEL)?;
 
         let mut slots = SLOTS.lock();
         let slots = slots.get_or_insert_with(RBTree::new);
@@ -201,11 +209,13 @@ impl Slot {
         }
         let entry = slots.get_mut(&key).ok_or(ENOENT)?;
         entry.holders = entry.holders.checked_add(1).ok_or(EOVERFLOW)?;
+        // No more than those.
+        entry.writers = entry.writers.saturating_add(writable.into());
         Ok(entry.slot.clone())
     }
 
     /// Gives the slot of `file` back; the last one removes it.
-    fn put(file: &BackingFile) {
+    fn put(file: &BackingFile, writable: bool) {
         let key = file.inode().as_raw().addr();
         let mut slots = SLOTS.lock();
         let Some(slots) = slots.as_mut() else {
@@ -215,9 +225,19 @@ impl Slot {
             return;
         };
         entry.holders = entry.holders.saturating_sub(1);
+        entry.writers = entry.writers.saturating_sub(writable.into());
         if entry.holders == 0 {
             slots.remove(&key);
         }
+    }
+
+    /// Whether anybody but those who have the slot of `file` has it open for writing, or mapped.
+    fn has_other_writers(file: &BackingFile) -> bool {
+        let key = file.inode().as_raw().addr();
+        // Under the lock: who is counted cannot close the file meanwhile.
+        let slots = SLOTS.lock();
+        let entry = slots.as_ref().and_then(|slots| slots.get(&key));
+        file.writers() > entry.map_or(0, |entry| entry.writers)
     }
 
     /// Adds `user`, unless it conflicts with one that is there. The first who
@@ -244,7 +264,10 @@ impl Slot {
             (Mapped::File(_), _) if file.is_swapfile() => return Err(ClaimError::Busy),
             (Mapped::File(_), _) => {}
             (Mapped::Blocks, Some(claim)) => show(claim),
-            (Mapped::Blocks, None) => show(claim.insert(Claim::new(file)?)),
+            (Mapped::Blocks, None) => {
+                let has_others = || Self::has_other_writers(file);
+                show(claim.insert(Claim::new(file, has_others)?))
+            }
         }
         users.push(user, GFP_KERNEL).map_err(Error::from)?;
         Ok(())

@@ -118,11 +118,33 @@ shared_by_readers() {
     unclaimed "$FILE"
 }
 
+# Each has the file open for writing when the first one claims it; and in the next round, those
+# of the last round may not have closed it yet.
+at_the_same_moment() {
+    local part=$((SECTORS / 8)) round n makers
+    make_fragmented "$FILE" "$SIZE"
+    for round in 1 2 3 4 5; do
+        makers=()
+        for n in 0 1 2 3 4 5 6 7; do
+            dmsetup create --noudevsync "part$n" --table "0 $part loop $FILE $((n * part * 512)) 1 block_mapped" &
+            makers+=($!)
+        done
+        for n in "${makers[@]}"; do wait "$n"; done
+        udevadm settle
+        for n in 0 1 2 3 4 5 6 7; do
+            pattern verify --direct "/dev/mapper/part$n" 0 $((part * 512)) 1 $((n * part * 512))
+        done
+        remove part{0..7}
+    done
+    unclaimed "$FILE"
+}
+
 fs_make ext4
-plan 5
+plan 6
 check "sixty targets on one file" many_targets
 check "targets that overlap" overlapping_targets
 check "two file systems and other targets" mixed
 check "two devices on disjoint ranges" two_devices
 check "five readers" shared_by_readers
+check "eight devices on parts of one file, made at the same moment" at_the_same_moment
 fs_end
