@@ -92,6 +92,14 @@ impl Drop for LookedUp {
     }
 }
 
+/// The flags for opening a file.
+fn access(writable: bool) -> u32 {
+    match writable {
+        true => flags::O_RDWR,
+        false => flags::O_RDONLY,
+    }
+}
+
 impl BackingFile {
     /// Opens the regular file at `path`, as seen by the calling process, with all the
     /// checks that `open(2)` would make.
@@ -103,21 +111,15 @@ impl BackingFile {
         if !path.inode().is_regular() {
             return Err(OpenError::NotRegular);
         }
-        let access = if writable {
-            flags::O_RDWR
-        } else {
-            flags::O_RDONLY
-        };
         // SAFETY: the path is held by `path`, and leads to a regular file.
-        unsafe { Self::open_path(&path.0, access) }.map_err(OpenError::Failed)
+        unsafe { Self::open_path(&path.0, access(writable)) }.map_err(OpenError::Failed)
     }
 
-    /// Opens the same file for reading once more. Errors of writeback are told to each
-    /// opener of a file, once. Process context, may sleep.
-    pub(crate) fn reopen(&self) -> Result<Self> {
+    /// Opens the same file once more. Process context, may sleep.
+    pub(crate) fn reopen(&self, writable: bool) -> Result<Self> {
         // SAFETY: the path of an open file never changes, and by the type invariant leads
         // to a regular file.
-        unsafe { Self::open_path(self.path_ptr(), flags::O_RDONLY) }
+        unsafe { Self::open_path(self.path_ptr(), access(writable)) }
     }
 
     /// Opens `path`.
@@ -308,6 +310,12 @@ impl BackingFile {
         usize::try_from(writers).unwrap_or(0)
     }
 
+    /// Whether each write that is asked to be durable is so when it ends, asynchronous direct
+    /// I/O too. 9p, SMB and FUSE do not always see to that.
+    pub(super) fn heeds_dsync(&self) -> bool {
+        self.inode().kind().is_some()
+    }
+
     /// Whether what was written can be brought to stable storage.
     pub(crate) fn has_fsync(&self) -> bool {
         self.operations().fsync.is_some()
@@ -339,6 +347,12 @@ impl BackingFile {
     pub(crate) fn sync_data(&self) -> Result {
         // SAFETY: an open file.
         to_result(unsafe { bindings::vfs_fsync_range(self.as_raw(), 0, i64::MAX, 1) })
+    }
+
+    /// Has everybody's next sync fail, as if writeback had just met `error`. In any context.
+    pub(super) fn fail_next_sync(&self, error: Error) {
+        // SAFETY: an open file has a mapping, and its pointer never changes.
+        unsafe { bindings::__filemap_set_wb_err((*self.as_raw()).f_mapping, error.to_errno()) };
     }
 
     /// Gives the blocks of `range` back; it reads as zeroes. May sleep.

@@ -4,10 +4,14 @@
 //!
 //! Reads and writes have one queue, what may take long another: a flush waits for
 //! nothing that is behind it, and nothing waits for a flush.
+//!
+//! Errors of writeback are told to each opener of a file, once. So flushes have the file
+//! opened for themselves: a durable write of somebody else must not take theirs away.
 
 use super::{
     file::BackingFile,
     lane::Lane,
+    reclaim::ReclaimGuard,
     request::{ByteRange, Job, Request},
 };
 use crate::{
@@ -17,25 +21,34 @@ use crate::{
 use kernel::prelude::*;
 
 /// The queues of a file.
+///
+/// The fields are dropped in this order: `other` outlives `data`.
 #[pin_data]
 pub(crate) struct FileIo {
     #[pin]
     data: Lane,
     #[pin]
     other: Lane,
+    /// Whether a write is durable if that is asked of it.
+    heeds_dsync: bool,
 }
 
 /// What a bio carries while it is in a queue.
 pub(crate) type PerBio = Request;
 
 impl FileIo {
-    /// Queues for `file`, which must be readable, and writable if it is to be written;
-    /// `direct` if the page cache is to be left alone.
-    pub(crate) fn new(file: BackingFile, direct: bool) -> impl PinInit<Self> {
-        let clone = file.clone();
+    /// Queues for `file`, which must be readable, and writable if it is to be written, and
+    /// `reopened`, which is the same once more; `direct` if the page cache is to be left
+    /// alone.
+    pub(crate) fn new(
+        file: BackingFile,
+        reopened: BackingFile,
+        direct: bool,
+    ) -> impl PinInit<Self> {
         pin_init!(Self {
+            heeds_dsync: file.heeds_dsync(),
             data <- Lane::new(file, direct),
-            other <- Lane::new(clone, direct),
+            other <- Lane::new(reopened, direct),
         })
     }
 
@@ -66,6 +79,16 @@ impl FileIo {
         self.data.failed().saturating_add(self.other.failed())
     }
 
+    /// Brings what was written to stable storage; if that fails, the next flush fails too,
+    /// also one of whoever opens the file after that. May sleep.
+    pub(crate) fn sync(&self) -> Result {
+        // Device-mapper waits for this with I/O of the device stopped.
+        let _reclaim = ReclaimGuard::enter();
+        let file = self.other.file();
+        file.sync_data()
+            .inspect_err(|&error| file.fail_next_sync(error))
+    }
+
     /// Has a worker do `job` for `bio`. Never sleeps, allocates nothing.
     pub(crate) fn submit(
         &self,
@@ -74,10 +97,12 @@ impl FileIo {
         job: Job,
         range: ByteRange,
     ) -> MapResult {
-        let lane = match job {
-            Job::Read | Job::Write { .. } => &self.data,
-            Job::Flush | Job::Discard | Job::WriteZeroes { .. } => &self.other,
+        let (lane, sync_in) = match job {
+            Job::Write { durable: true } if !self.heeds_dsync => (&self.data, Some(&self.other)),
+            Job::Read | Job::Write { .. } => (&self.data, None),
+            Job::Flush | Job::Discard | Job::WriteZeroes { .. } => (&self.other, None),
         };
-        lane.submit(target, bio, job, range)
+        // SAFETY: `other` is dropped after `data`.
+        unsafe { lane.submit(sync_in, target, bio, job, range) }
     }
 }

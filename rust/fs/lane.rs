@@ -80,16 +80,22 @@ impl Lane {
         self.worker.inner().failed.load(Ordering::Relaxed)
     }
 
-    /// Has a worker do `job` for `bio`. Never sleeps.
-    pub(super) fn submit(
+    /// Has a worker do `job` for `bio`, and then one of `sync_in` sync the file. Never sleeps.
+    ///
+    /// # Safety
+    ///
+    /// `sync_in` must outlive this lane.
+    pub(super) unsafe fn submit(
         &self,
+        sync_in: Option<&Lane>,
         target: Target<'_>,
         bio: Bio<'_>,
         job: Job,
         range: ByteRange,
     ) -> MapResult {
-        // SAFETY: dropping the lane waits until the request has ended.
-        let request = unsafe { Request::new(self, job, range) };
+        // SAFETY: dropping the lane waits until the request has ended, and the other one
+        // outlives it.
+        let request = unsafe { Request::new(self, sync_in, job, range) };
         bio.defer(target, request, |bio| {
             self.worker
                 .inner()

@@ -6,6 +6,9 @@
 //! the file system ends it. A transfer that the file system ends early is continued
 //! by the worker.
 //!
+//! Not every file system heeds `IOCB_DSYNC`, above all in asynchronous I/O: what is to be
+//! durable is synced after it was written, except where it is known to be needless.
+//!
 //! Mirrors `lo_rw_aio()` of [`drivers/block/loop.c`](srctree/drivers/block/loop.c); C
 //! header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -58,7 +61,7 @@ pub(crate) struct ByteRange {
 ///
 /// # Invariants
 ///
-/// - `lane` outlives the request.
+/// - `lane` outlives the request, and so does the one in `sync_in`.
 /// - While a transfer goes on by itself, `users` counts who may still use the request: the
 ///   call that began it, which looks at the `kiocb` until it returns, and the file system,
 ///   until it has ended the transfer. Whoever is the last has the bio.
@@ -66,6 +69,8 @@ pub(crate) struct ByteRange {
 pub(crate) struct Request {
     kiocb: MaybeUninit<bindings::kiocb>,
     lane: NonNull<Lane>,
+    /// Where the file is synced once the job is done, before the bio ends.
+    sync_in: Option<NonNull<Lane>>,
     job: Job,
     /// What is left to do.
     range: ByteRange,
@@ -90,16 +95,22 @@ enum Next {
 }
 
 impl Request {
-    /// A request to do `job`, through `lane`.
+    /// A request to do `job`, through `lane`, and then to sync the file in `sync_in`.
     ///
     /// # Safety
     ///
-    /// The lane must outlive the request.
-    pub(super) unsafe fn new(lane: &Lane, job: Job, range: ByteRange) -> Self {
+    /// The lanes must outlive the request.
+    pub(super) unsafe fn new(
+        lane: &Lane,
+        sync_in: Option<&Lane>,
+        job: Job,
+        range: ByteRange,
+    ) -> Self {
         // INVARIANT: required of the caller.
         Self {
             kiocb: MaybeUninit::uninit(),
             lane: NonNull::from(lane),
+            sync_in: sync_in.map(NonNull::from),
             job,
             range,
             done: 0,
@@ -296,8 +307,15 @@ impl Request {
         Next::Continue
     }
 
-    /// Ends the bio.
+    /// Ends the bio, or has a worker sync the file first.
     fn end(mut bio: Deferred<Self>, status: Status) {
+        let request = bio.data();
+        if let Some(lane) = request.sync_in.take().filter(|_| status.is_ok()) {
+            request.job = Job::Flush;
+            // SAFETY: by the type invariant the lane outlives the request, and the bio is
+            // not ended before it is in the queue.
+            return unsafe { lane.as_ref() }.enqueue(bio);
+        }
         // Before the bio ends: after that, the lane may go.
         // SAFETY: by the type invariant the lane outlives the request.
         unsafe { bio.data().lane.as_ref() }.finished(&status);

@@ -3,7 +3,8 @@
 //! Work that a kernel worker thread does for a device.
 //!
 //! One workqueue serves all devices of the module. It has a rescuer thread, so that
-//! work goes on when memory is short. It does not promise to end then: a file system
+//! work goes on when memory is short, and does as many pieces at once as the kernel lets one
+//! do: a device may wait for another, below its file. It does not promise to end then: a file system
 //! may wait for workqueues of its own, which have no rescuer (xfs does when it is full).
 //! `__WQ_LEGACY` says so, as `create_workqueue()` does, to those who check for it.
 //!
@@ -33,8 +34,11 @@ impl Workqueue {
         let flags = bindings::wq_flags___WQ_LEGACY
             | bindings::wq_flags_WQ_MEM_RECLAIM
             | bindings::wq_flags_WQ_UNBOUND;
+        // CAST: a small constant.
+        let most = bindings::wq_consts_WQ_MAX_ACTIVE as i32;
         // SAFETY: a format string without conversions.
-        let queue = unsafe { bindings::alloc_workqueue_noprof(c"dm-loop".as_char_ptr(), flags, 0) };
+        let queue =
+            unsafe { bindings::alloc_workqueue_noprof(c"dm-loop".as_char_ptr(), flags, most) };
         let queue = NonNull::new(queue).ok_or(ENOMEM)?;
         // INVARIANT: just made.
         QUEUE.store(queue.as_ptr(), Ordering::Release);

@@ -21,9 +21,6 @@ use kernel::{page::PAGE_SIZE, prelude::*};
 /// The fields are dropped in this order.
 pub(super) struct File {
     io: Pin<KBox<FileIo>>,
-    /// Opened once more for [`File::postsuspend`]: what has failed by then, the next flush
-    /// must be told of all the same.
-    reopened: BackingFile,
     _seat: Seat,
     /// Which part.
     window: Window,
@@ -95,10 +92,9 @@ impl File {
             write_zeroes: fallocate,
         };
         target.do_bios_with::<PerBio>(kinds);
+        let io = FileIo::new(file.clone(), file.reopen(writable)?, alignment.is_some());
         Ok(Self {
-            reopened: file.reopen()?,
-            io: KBox::pin_init(FileIo::new(file, alignment.is_some()), GFP_KERNEL)
-                .map_err(ClaimError::from)?,
+            io: KBox::pin_init(io, GFP_KERNEL).map_err(ClaimError::from)?,
             _seat: seat,
             blocks,
             window,
@@ -188,7 +184,7 @@ impl File {
         if target.noflush_suspending() || !self.kinds.flush {
             return;
         }
-        if let Err(error) = self.reopened.sync_data() {
+        if let Err(error) = self.io.sync() {
             pr_err!("cannot sync a suspended device ({:?})\n", error);
         }
     }
