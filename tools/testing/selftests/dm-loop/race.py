@@ -17,8 +17,7 @@ import time
 
 import raw_table
 
-DM_TABLE_STATUS, DM_TARGET_MSG = 12, 14
-READONLY, SUSPEND, STATUS_TABLE, NOFLUSH, SKIP_LOCKFS = 1, 2, 16, 2048, 1024
+SUSPEND, STATUS_TABLE, NOFLUSH, SKIP_LOCKFS = 2, 16, 2048, 1024
 # How long a player may take to end once the time is over.
 PATIENCE = 240
 
@@ -55,7 +54,8 @@ class Player:
     def load(self, name, sectors, path, offset, features=(), readonly=False):
         words = [path, str(offset), *([str(len(features)), *features] if features else [])]
         table = raw_table.line(sectors, " ".join(words).encode())
-        return self.attempt("load", self.dm, raw_table.DM_TABLE_LOAD, name, targets=1, data=table, flags=READONLY * readonly)
+        flags = raw_table.DM_READONLY_FLAG * readonly
+        return self.attempt("load", self.dm, raw_table.DM_TABLE_LOAD, name, targets=1, data=table, flags=flags)
 
     def resume(self, name):
         return self.attempt("resume", self.dm, raw_table.DM_DEV_SUSPEND, name)
@@ -80,11 +80,11 @@ class Player:
 
     def status(self, name):
         kind = self.random.choice([0, STATUS_TABLE])
-        return self.attempt("status", self.dm, DM_TABLE_STATUS, name, data=bytes(8192), flags=kind)
+        return self.attempt("status", self.dm, raw_table.DM_TABLE_STATUS, name, data=bytes(8192), flags=kind)
 
     def message(self, name):
-        data = bytes(8) + self.random.choice([b"", b"x", b"flush now", b"@cancel"]) + b"\0"
-        return self.attempt("message", self.dm, DM_TARGET_MSG, name, data=data + bytes(-len(data) % 8))
+        text = self.random.choice([b"", b"x", b"@cancel", b"stat", b"grow 4096"])
+        return self.attempt("message", raw_table.message, self.control, name.encode(), text)
 
     def open(self, name, flags):
         """The node that the kernel makes; udev's may come late."""

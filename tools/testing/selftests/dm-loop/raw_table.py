@@ -17,7 +17,8 @@ import sys
 HEADER = struct.Struct("<3L L L L l L L L Q 128s 129s 7s")
 TARGET = struct.Struct("<QQlL16s")
 DM_DEV_CREATE, DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_DEV_STATUS = 3, 4, 6, 7
-DM_TABLE_LOAD, DM_TABLE_CLEAR, DM_TABLE_STATUS = 9, 10, 12
+DM_TABLE_LOAD, DM_TABLE_CLEAR, DM_TABLE_STATUS, DM_TARGET_MSG = 9, 10, 12, 14
+DM_READONLY_FLAG = 1
 
 
 def dm(control, command, name, targets=0, data=b"", flags=0):
@@ -35,6 +36,12 @@ def line(sectors, arguments, target=b"loop"):
     arguments += b"\0"
     arguments += bytes(-len(arguments) % 8)
     return TARGET.pack(0, sectors, 0, TARGET.size + len(arguments), target) + arguments
+
+
+def message(control, name, text):
+    """Sends `text` to the target at sector 0."""
+    # struct dm_target_msg, and room for an answer.
+    dm(control, DM_TARGET_MSG, name, data=bytes(8) + text + bytes(512))
 
 
 def main(name, sectors, target):
