@@ -72,7 +72,7 @@ class Faults:
         try:
             function(*args)
         except OSError as error:
-            failed = errno.errorcode[error.errno]
+            failed = errno.errorcode[error.errno].replace("ENOTSUP", "EOPNOTSUPP")
         self.untouched = os.pread(self.nth, 20, 0).split(b"\0")[0].strip() != b"0"
         os.pwrite(self.nth, b"0", 0)
         if not self.untouched:
@@ -100,6 +100,8 @@ def load(args):
         failed = faults.call(raw_table.dm, control, raw_table.DM_TABLE_LOAD, device, 1, table, flags)
         news, where = log.news(), f"allocation {faults.number}"
         if failed is None:
+            if args.refused:
+                sys.exit(f"{where}: accepted")
             if references() != already + 1:
                 sys.exit(f"{where}: loaded, with {references()} references")
             raw_table.dm(control, raw_table.DM_TABLE_CLEAR, device)
