@@ -120,7 +120,7 @@ impl Claim {
         check_journal(&before)?;
         let layout = lay_out(file, kind)?;
 
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             let locked = file.inode().lock();
             let (after, alone) = (file.stat()?, !has_others());
             drop(locked);
@@ -128,9 +128,15 @@ impl Claim {
                 break;
             }
             if alone {
+                if attempt > 1 {
+                    // Who has just gone may have dirtied pages until then, by a mapping.
+                    write_and_drop(file)?;
+                }
                 return Ok(Self { layout, mark });
             }
-            fsleep(Delta::from_millis(INTERVAL));
+            if attempt < ATTEMPTS {
+                fsleep(Delta::from_millis(INTERVAL));
+            }
         }
         Err(ClaimError::Busy)
     }
@@ -186,12 +192,17 @@ fn lay_out(file: &BackingFile, kind: &FsKind) -> Result<Layout, ClaimError> {
     let layout = Layout::new(file, kind)?;
     // f2fs has moved blocks: they must have landed, and be found after a crash. And anybody
     // may have made the file longer, which may leave dirty pages of zeroes.
+    write_and_drop(file)?;
+    Ok(layout)
+}
+
+/// Writes what the page cache has of `file`, and drops it.
+fn write_and_drop(file: &BackingFile) -> Result<(), ClaimError> {
     file.sync()?;
     drop_page_cache(file).map_err(|error| match error {
         EBUSY => ClaimError::Busy,
         error => ClaimError::Failed(error),
-    })?;
-    Ok(layout)
+    })
 }
 
 /// Refuses a file of which the data goes through a journal: where direct I/O would bypass
