@@ -30,6 +30,7 @@ mod inode;
 mod kind;
 mod lane;
 mod layout;
+mod lookup;
 mod mark;
 mod reclaim;
 mod request;

@@ -6,7 +6,7 @@
 
 use super::sector::SectorCount;
 use crate::bindings;
-use kernel::types::Opaque;
+use kernel::{error::to_result, prelude::*, types::Opaque};
 
 /// A block device: a whole disk or a partition.
 ///
@@ -46,6 +46,12 @@ impl Device {
         // SAFETY: valid by the type invariant.
         let bytes = unsafe { bindings::dm_loop_bdev_logical_block_size(self.as_raw()) };
         SectorCount::from_bytes_floor(bytes.into())
+    }
+
+    /// Brings what the device has in its cache to stable storage. Sleeps.
+    pub(crate) fn flush(&self) -> Result {
+        // SAFETY: valid by the type invariant.
+        to_result(unsafe { bindings::blkdev_issue_flush(self.as_raw()) })
     }
 
     /// Whether parts of the device can only be written in order.

@@ -2,10 +2,9 @@
 
 //! Opening a regular file, and nothing else.
 //!
-//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
-//! [`include/linux/namei.h`](srctree/include/linux/namei.h)
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{inode::Inode, request::ByteRange};
+use super::{inode::Inode, kind::Durability, lookup::LookedUp, request::ByteRange};
 use crate::{
     bindings,
     block::{Device, SectorCount, SECTOR_SHIFT},
@@ -56,42 +55,6 @@ pub(crate) struct Identity {
     pub(crate) inode: u64,
 }
 
-/// A path that has been looked up.
-///
-/// # Invariants
-///
-/// Holds a reference to its mount and its dentry, which is not negative.
-struct LookedUp(bindings::path);
-
-impl LookedUp {
-    /// Looks `path` up as seen by the calling process, following links.
-    fn new(path: &CStr) -> Result<Self> {
-        let mut raw = bindings::path::default();
-        // SAFETY: a NUL-terminated string, and room for a path.
-        to_result(unsafe {
-            bindings::kern_path(path.as_char_ptr(), bindings::LOOKUP_FOLLOW, &mut raw)
-        })?;
-        // INVARIANT: `kern_path` succeeded, and finds existing files only.
-        Ok(Self(raw))
-    }
-
-    /// The inode at the path.
-    fn inode(&self) -> &Inode {
-        // SAFETY: by the type invariant the dentry is valid.
-        let inode = unsafe { (*self.0.dentry).d_inode };
-        // SAFETY: by the type invariant the dentry is not negative, and stays so while
-        // it is referenced.
-        unsafe { Inode::from_raw(inode) }
-    }
-}
-
-impl Drop for LookedUp {
-    fn drop(&mut self) {
-        // SAFETY: by the type invariant the path holds references.
-        unsafe { bindings::path_put(&self.0) };
-    }
-}
-
 /// The flags for opening a file.
 fn access(writable: bool) -> u32 {
     match writable {
@@ -112,7 +75,7 @@ impl BackingFile {
             return Err(OpenError::NotRegular);
         }
         // SAFETY: the path is held by `path`, and leads to a regular file.
-        unsafe { Self::open_path(&path.0, access(writable)) }.map_err(OpenError::Failed)
+        unsafe { Self::open_path(path.as_ptr(), access(writable)) }.map_err(OpenError::Failed)
     }
 
     /// Opens the same file once more. Process context, may sleep.
@@ -310,10 +273,11 @@ impl BackingFile {
         usize::try_from(writers).unwrap_or(0)
     }
 
-    /// Whether each write that is asked to be durable is so when it ends, asynchronous direct
-    /// I/O too. 9p, SMB and FUSE do not always see to that.
-    pub(super) fn heeds_dsync(&self) -> bool {
-        self.inode().kind().is_some()
+    /// What it takes to have what was written on stable storage: of a file system that is
+    /// not a proven one, a sync. 9p, SMB and FUSE need it.
+    pub(super) fn durability(&self) -> Durability {
+        let kind = self.inode().kind();
+        kind.map_or(Durability::Synced, |kind| kind.durability)
     }
 
     /// Whether what was written can be brought to stable storage.
@@ -344,13 +308,19 @@ impl BackingFile {
     }
 
     /// Brings what was written to stable storage. May sleep.
-    pub(crate) fn sync_data(&self) -> Result {
+    pub(super) fn sync_data(&self, durability: Durability) -> Result {
+        if durability == Durability::Flushed {
+            self.sync()?;
+            return self.device().map_or(Ok(()), Device::flush);
+        }
         // SAFETY: an open file.
         to_result(unsafe { bindings::vfs_fsync_range(self.as_raw(), 0, i64::MAX, 1) })
     }
 
     /// Has everybody's next sync fail, as if writeback had just met `error`. In any context.
     pub(super) fn fail_next_sync(&self, error: Error) {
+        // As `mapping_set_error()` does: what else a sync may fail with, means nothing later.
+        let error = if error == ENOSPC { ENOSPC } else { EIO };
         // SAFETY: an open file has a mapping, and its pointer never changes.
         unsafe { bindings::__filemap_set_wb_err((*self.as_raw()).f_mapping, error.to_errno()) };
     }

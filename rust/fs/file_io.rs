@@ -29,8 +29,6 @@ pub(crate) struct FileIo {
     data: Lane,
     #[pin]
     other: Lane,
-    /// Whether a write is durable if that is asked of it.
-    heeds_dsync: bool,
 }
 
 /// What a bio carries while it is in a queue.
@@ -46,7 +44,6 @@ impl FileIo {
         direct: bool,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
-            heeds_dsync: file.heeds_dsync(),
             data <- Lane::new(file, direct),
             other <- Lane::new(reopened, direct),
         })
@@ -80,13 +77,19 @@ impl FileIo {
     }
 
     /// Brings what was written to stable storage; if that fails, the next flush fails too,
-    /// also one of whoever opens the file after that. May sleep.
+    /// also one of whoever opens the file after that, unless the caller is being killed.
+    /// (Overlayfs looks at no errors but those of the file below: who opens it after that is
+    /// not told there.) May sleep.
     pub(crate) fn sync(&self) -> Result {
         // Device-mapper waits for this with I/O of the device stopped.
         let _reclaim = ReclaimGuard::enter();
-        let file = self.other.file();
-        file.sync_data()
-            .inspect_err(|&error| file.fail_next_sync(error))
+        // Not by the file of the flushes, which would have been told then.
+        self.data.sync().inspect_err(|&error| {
+            // SAFETY: no precondition; it concerns the calling task.
+            if !unsafe { bindings::dm_loop_fatal_signal_pending() } {
+                self.file().fail_next_sync(error);
+            }
+        })
     }
 
     /// Has a worker do `job` for `bio`. Never sleeps, allocates nothing.
@@ -98,7 +101,9 @@ impl FileIo {
         range: ByteRange,
     ) -> MapResult {
         let (lane, sync_in) = match job {
-            Job::Write { durable: true } if !self.heeds_dsync => (&self.data, Some(&self.other)),
+            Job::Write { durable: true } if !self.data.heeds_dsync() => {
+                (&self.data, Some(&self.other))
+            }
             Job::Read | Job::Write { .. } => (&self.data, None),
             Job::Flush | Job::Discard | Job::WriteZeroes { .. } => (&self.other, None),
         };

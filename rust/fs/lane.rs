@@ -8,6 +8,7 @@
 
 use super::{
     file::BackingFile,
+    kind::Durability,
     reclaim::ReclaimGuard,
     request::{ByteRange, Job, Request},
     worker::{Work, Worker},
@@ -35,6 +36,7 @@ pub(super) struct Lane {
 struct Queue {
     file: BackingFile,
     direct: bool,
+    durability: Durability,
     waiting: DeferredList<Request>,
     /// Bios that have been submitted and not ended.
     in_flight: AtomicUsize,
@@ -50,6 +52,7 @@ impl Lane {
     pub(super) fn new(file: BackingFile, direct: bool) -> impl PinInit<Self> {
         pin_init!(Self {
             worker <- Worker::new(Queue {
+                durability: file.durability(),
                 file,
                 direct,
                 waiting: DeferredList::new(),
@@ -63,6 +66,17 @@ impl Lane {
     /// The file.
     pub(super) fn file(&self) -> &BackingFile {
         &self.worker.inner().file
+    }
+
+    /// Whether a write that is to be durable is so when it ends.
+    pub(super) fn heeds_dsync(&self) -> bool {
+        self.worker.inner().durability == Durability::Heeded
+    }
+
+    /// Brings what was written to stable storage. May sleep.
+    pub(super) fn sync(&self) -> Result {
+        let queue = self.worker.inner();
+        queue.file.sync_data(queue.durability)
     }
 
     /// Whether the page cache is to be left alone.

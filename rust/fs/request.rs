@@ -7,7 +7,7 @@
 //! by the worker.
 //!
 //! Not every file system heeds `IOCB_DSYNC`, above all in asynchronous I/O: what is to be
-//! durable is synced after it was written, except where it is known to be needless.
+//! durable is synced after it was written, except where that is known to be needless.
 //!
 //! Mirrors `lo_rw_aio()` of [`drivers/block/loop.c`](srctree/drivers/block/loop.c); C
 //! header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -128,7 +128,8 @@ impl Request {
         let file = unsafe { request.lane.as_ref() }.file();
         let status = match job {
             Job::Read | Job::Write { .. } => return Self::transfer(bio),
-            Job::Flush => file.sync_data(),
+            // SAFETY: as above.
+            Job::Flush => unsafe { request.lane.as_ref() }.sync(),
             Job::Discard => file.punch_hole(range),
             Job::WriteZeroes { unmap: true } => file.punch_hole(range),
             Job::WriteZeroes { unmap: false } => file.zero_range(range),

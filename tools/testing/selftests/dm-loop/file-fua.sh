@@ -55,7 +55,7 @@ stable_when_it_ends() {
         fail "$BLOCKS writes, but only $(wc -l <"$WORK/barriers") times something became stable"
 }
 
-# fua_write: of one block, which fails.
+# fua_write_fails: of one block.
 fua_write_fails() {
     python3 - <<'PYTHON'
 import errno, mmap, os, sys
@@ -77,20 +77,22 @@ become() {
     dmsetup resume host
 }
 
-# host_that_fails_begin, host_that_fails_end: ext2 on a disk that become makes another one; a
+# host_that_fails_begin HOST, host_that_fails_end: on a disk that become makes another one; a
 # device through the page cache, where there is something to be written back.
 host_that_fails_begin() {
     SECTORS=$(blockdev --getsz "$DISK")
     dmsetup create host --table "0 $SECTORS linear $DISK 0"
-    fs_make ext2 /dev/mapper/host
-    make_file "$MNT/file" "$SIZE"
-    loop_create t0 "$MNT/file" 0 - buffered_io
+    host_begin "$1" /dev/mapper/host
+    make_file "$FOLDER/file" "$SIZE"
+    loop_create t0 "$FOLDER/file" 0 - buffered_io
     flush
     dd if=/dev/zero of=/dev/mapper/t0 bs=4096 count=1 seek=$((BLOCKS / 2)) oflag=direct conv=notrunc status=none
     become error
 }
 host_that_fails_end() {
     remove t0
+    [ "$FOLDER" = "$MNT" ] || unmount "$FOLDER"
+    # What may have failed with the rest is not to be looked at.
     unmount "$MNT"
     remove host
 }
@@ -98,7 +100,7 @@ host_that_fails_end() {
 # What is in the page cache cannot be written back, which nobody waits for; then somebody
 # writes with FUA, and is told. Who wrote the first is to be told as well, once.
 told_to_each() {
-    host_that_fails_begin
+    host_that_fails_begin ext2
     sync -f "$MNT/file" || true
     fua_write_fails
     become "linear $DISK 0"
@@ -107,22 +109,48 @@ told_to_each() {
     host_that_fails_end
 }
 
-# A suspend finds it out, and has nobody to tell.
-told_after_another_table() {
-    host_that_fails_begin
+# found_by_a_suspend HOST [reload]: which has nobody to tell.
+found_by_a_suspend() {
+    host_that_fails_begin "$1"
     kmsg_mark
     dmsetup suspend t0
     kmsg_since | grep -F "cannot sync a suspended device"
     become "linear $DISK 0"
-    dmsetup load t0 --table "$(dmsetup table t0)"
+    [ $# = 1 ] || dmsetup load t0 --table "$(dmsetup table t0)"
     dmsetup resume t0
     fails_with "Input/output error" flush
     flush
     host_that_fails_end
 }
 
-count=2
-for host in "${ON_DISK[@]}" 9p; do count=$((count + $(modes_of "$host" | wc -w))); done
+# write_some SEED: asynchronously, and past the page cache of the device.
+write_some() {
+    fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --direct=1 --ioengine=libaio --iodepth=4 \
+        --name=write --rw=randwrite --randseed="$1" --bs=4k --size="$SIZE" --io_size=65536 >"$WORK/fio" ||
+        { cat "$WORK/fio" && return 1; }
+}
+write_and_flush() { write_some "$1" && flush; }
+
+# Overwritten by asynchronous direct I/O, and then flushed: for the disk the data is new,
+# whatever the file system thinks. (That of NFS is stable before, if it is direct.)
+flushed_behind_async() {
+    local n
+    make_file "$FILE" "$SIZE"
+    loop_create t0 "$FILE" 0 - file_mapped "$1_io"
+    for n in 1 2 3 4 5 6 7 8; do
+        if [ "$HOST" = nfs ]; then
+            traced "$DISK" write_and_flush "$n" >"$WORK/trace"
+        else
+            write_some "$n"
+            traced "$DISK" flush >"$WORK/trace"
+        fi
+        grep '^F' "$WORK/trace" || fail "flush $n of the device is none of the disk: $(<"$WORK/trace")"
+    done
+    remove t0
+}
+
+count=$((4 + $(modes_of 9p | wc -w)))
+for host in "${ON_DISK[@]}"; do count=$((count + 2 * $(modes_of "$host" | wc -w))); done
 plan "$count"
 for host in "${ON_DISK[@]}" 9p; do
     LACK=$(host_lacks "$host")
@@ -131,8 +159,11 @@ for host in "${ON_DISK[@]}" 9p; do
     for mode in $(modes_of "$host"); do
         TRIED="$host, $mode"
         try "a write with FUA is stable when it ends" stable_when_it_ends "$mode"
+        [ "$host" = 9p ] || try "a flush is one of the disk" flushed_behind_async "$mode"
     done
     [ -n "$LACK" ] || host_end
 done
 check "what was lost is told to who flushes, whoever was told before" told_to_each
-check "so is what a suspend found lost, also with another table" told_after_another_table
+check "so is what a suspend found lost" found_by_a_suspend ext2
+check "on overlayfs, too" found_by_a_suspend overlay
+check "so is it with another table" found_by_a_suspend ext2 reload
