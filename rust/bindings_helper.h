@@ -23,7 +23,6 @@ static const u32 DM_LOOP_FALLOC_FL_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE;
 static const u32 DM_LOOP_FALLOC_FL_WRITE_ZEROES = FALLOC_FL_WRITE_ZEROES;
 static const u32 DM_LOOP_FALLOC_FL_ZERO_RANGE = FALLOC_FL_ZERO_RANGE;
 static const int DM_LOOP_IOCB_DIRECT = (__force int)IOCB_DIRECT;
-static const int DM_LOOP_IOCB_DSYNC = (__force int)IOCB_DSYNC;
 static const int DM_LOOP_IOCB_WRITE = (__force int)IOCB_WRITE;
 static const u8 DM_LOOP_BLK_STS_NOTSUPP = (__force u8)BLK_STS_NOTSUPP;
 static const u32 DM_LOOP_LOOKUP_FOLLOW = LOOKUP_FOLLOW;

@@ -123,10 +123,15 @@ void dm_loop_file_end_write(struct file *file)
 	file_end_write(file);
 }
 
-/* Also of the file below one of overlayfs. */
-bool dm_loop_file_stable_writes(struct file *file)
+int dm_loop_file_pending_error(struct file *file)
 {
-	return mapping_stable_writes(d_real_inode(file_dentry(file))->i_mapping);
+	return filemap_check_wb_err(file->f_mapping, READ_ONCE(file->f_wb_err));
+}
+
+/* That of the file below one of overlayfs. */
+struct inode *dm_loop_file_real_inode(struct file *file)
+{
+	return d_real_inode(file_dentry(file));
 }
 
 bool dm_loop_file_start_write_trylock(struct file *file)
@@ -157,6 +162,11 @@ void dm_loop_kiocb_end_write(struct kiocb *kiocb)
 void dm_loop_kiocb_start_write(struct kiocb *kiocb)
 {
 	kiocb_start_write(kiocb);
+}
+
+bool dm_loop_mapping_stable_writes(struct address_space *mapping)
+{
+	return mapping_stable_writes(mapping);
 }
 
 /* Openers and shared mappings; less than 0 while the file is executed. */

@@ -9,6 +9,7 @@
 
 #include <linux/types.h>
 
+struct address_space;
 struct bio;
 struct block_device;
 struct file;
@@ -42,13 +43,15 @@ sector_t dm_loop_bdev_nr_sectors(struct block_device *bdev);
 
 /* linux/fs.h */
 void dm_loop_file_end_write(struct file *file);
-bool dm_loop_file_stable_writes(struct file *file);
+int dm_loop_file_pending_error(struct file *file);
+struct inode *dm_loop_file_real_inode(struct file *file);
 bool dm_loop_file_start_write_trylock(struct file *file);
 loff_t dm_loop_i_size_read(struct inode *inode);
 void dm_loop_inode_lock(struct inode *inode);
 void dm_loop_inode_unlock(struct inode *inode);
 void dm_loop_kiocb_end_write(struct kiocb *kiocb);
 void dm_loop_kiocb_start_write(struct kiocb *kiocb);
+bool dm_loop_mapping_stable_writes(struct address_space *mapping);
 int dm_loop_writers(struct file *file);
 
 /* linux/sched.h */

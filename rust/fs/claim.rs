@@ -17,7 +17,8 @@
 //! 7. inode locked: nobody but targets of this module has the file open for writing, and
 //!    nobody has changed the inode since step 2. `fallocate(2)` looks at `S_SWAPFILE` long before it
 //!    locks, so one that was under way before step 2 may do its work at any time; who
-//!    opens the file after that finds the flag set.
+//!    opens the file after that finds the flag set. Where somebody had it open in step 2, the
+//!    page cache is written and dropped once more: a mapping may have dirtied it until it went.
 //!
 //! A file that is made longer while it is claimed is written by this module alone, past
 //! the check of `S_SWAPFILE`, which stays set; then steps 3 to 6 are repeated.
@@ -117,6 +118,8 @@ impl Claim {
     ) -> Result<Self, ClaimError> {
         let kind = check_kind(file)?;
         let (mark, before) = Mark::new(file)?;
+        // From here on nobody can dirty pages who has not the file open already, or mapped.
+        let mixed = has_others();
         check_journal(&before)?;
         let layout = lay_out(file, kind)?;
 
@@ -128,8 +131,8 @@ impl Claim {
                 break;
             }
             if alone {
-                if attempt > 1 {
-                    // Who has just gone may have dirtied pages until then, by a mapping.
+                if mixed {
+                    // Whoever that was has gone, and may have dirtied pages until then.
                     write_and_drop(file)?;
                 }
                 return Ok(Self { layout, mark });
@@ -235,11 +238,8 @@ fn check_kind(file: &BackingFile) -> Result<&'static FsKind, ClaimError> {
             return Err(refusal.into());
         }
     }
-    if kind.spans {
-        let size = file.fs_size()?;
-        if inode.device().is_none_or(|device| device.len() < size) {
-            return Err(Refusal::FsRefused.into());
-        }
+    if kind.spans && file.is_on_several_devices()? {
+        return Err(Refusal::FsRefused.into());
     }
     if kind.readers_unpin && !inode.is_private() {
         return Err(Refusal::FsRefused.into());

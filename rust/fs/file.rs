@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::{inode::Inode, kind::Durability, lookup::LookedUp, request::ByteRange};
+use super::{inode::Inode, lookup::LookedUp, request::ByteRange};
 use crate::{
     bindings,
     block::{Device, SectorCount, SECTOR_SHIFT},
@@ -118,6 +118,13 @@ impl BackingFile {
     pub(super) fn inode(&self) -> &Inode {
         // SAFETY: an open file has an inode, and the pointer never changes.
         unsafe { Inode::from_raw((*self.as_raw()).f_inode) }
+    }
+
+    /// The inode that holds the data: with overlayfs, that of the file below. It does not
+    /// change while the file is open for writing.
+    pub(super) fn real_inode(&self) -> &Inode {
+        // SAFETY: an open file has a dentry with an inode, which holds that below.
+        unsafe { Inode::from_raw(bindings::dm_loop_file_real_inode(self.as_raw())) }
     }
 
     /// The size of the file in bytes.
@@ -235,6 +242,10 @@ impl BackingFile {
         if mode & bindings::FMODE_CAN_ODIRECT == 0 {
             return Ok(None);
         }
+        // Of several devices only one can be flushed.
+        if self.is_forgotten() && self.is_on_several_devices()? {
+            return Ok(None);
+        }
         Ok(match self.stat()?.direct_io_alignment {
             Some(0) => None,
             Some(alignment) => Some(alignment),
@@ -273,11 +284,18 @@ impl BackingFile {
         usize::try_from(writers).unwrap_or(0)
     }
 
-    /// What it takes to have what was written on stable storage: of a file system that is
-    /// not a proven one, a sync. 9p, SMB and FUSE need it.
-    pub(super) fn durability(&self) -> Durability {
-        let kind = self.inode().kind();
-        kind.map_or(Durability::Synced, |kind| kind.durability)
+    /// Whether `fdatasync` may overlook what asynchronous direct I/O has overwritten.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.real_inode().kind().is_some_and(|kind| kind.forgets)
+    }
+
+    /// Whether the file system lies on more than the device that it names. May sleep.
+    pub(super) fn is_on_several_devices(&self) -> Result<bool> {
+        let size = self.fs_size()?;
+        Ok(self
+            .real_inode()
+            .device()
+            .is_none_or(|device| device.len() < size))
     }
 
     /// Whether what was written can be brought to stable storage.
@@ -307,14 +325,21 @@ impl BackingFile {
         self.inode().has_flags(bindings::S_SWAPFILE)
     }
 
-    /// Brings what was written to stable storage. May sleep.
-    pub(super) fn sync_data(&self, durability: Durability) -> Result {
-        if durability == Durability::Flushed {
+    /// Brings what was written to stable storage; `forgotten` is [`Self::is_forgotten`]. May
+    /// sleep.
+    pub(super) fn sync_data(&self, forgotten: bool) -> Result {
+        if forgotten {
             self.sync()?;
-            return self.device().map_or(Ok(()), Device::flush);
+            return self.real_inode().device().map_or(Err(EIO), Device::flush);
         }
         // SAFETY: an open file.
         to_result(unsafe { bindings::vfs_fsync_range(self.as_raw(), 0, i64::MAX, 1) })
+    }
+
+    /// The error of writeback that the next sync of this opener will be told of. In any context.
+    pub(super) fn pending_error(&self) -> Result {
+        // SAFETY: an open file.
+        to_result(unsafe { bindings::dm_loop_file_pending_error(self.as_raw()) })
     }
 
     /// Has everybody's next sync fail, as if writeback had just met `error`. In any context.

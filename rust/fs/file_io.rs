@@ -62,8 +62,7 @@ impl FileIo {
     /// Whether pages must not change while they are written: they go to the disk as they are,
     /// and it keeps checksums, for example.
     pub(crate) fn needs_stable_pages(&self) -> bool {
-        // SAFETY: an open file.
-        self.direct() && unsafe { bindings::dm_loop_file_stable_writes(self.file().as_raw()) }
+        self.direct() && self.file().real_inode().needs_stable_pages()
     }
 
     /// How many bios have been submitted and not ended.
@@ -83,8 +82,11 @@ impl FileIo {
     pub(crate) fn sync(&self) -> Result {
         // Device-mapper waits for this with I/O of the device stopped.
         let _reclaim = ReclaimGuard::enter();
-        // Not by the file of the flushes, which would have been told then.
-        self.data.sync().inspect_err(|&error| {
+        // Not by the file of the flushes, which would have been told then. This one may have
+        // been told before, for a durable write.
+        let synced = self.data.sync();
+        let result = synced.and_then(|()| self.other.file().pending_error());
+        result.inspect_err(|&error| {
             // SAFETY: no precondition; it concerns the calling task.
             if !unsafe { bindings::dm_loop_fatal_signal_pending() } {
                 self.file().fail_next_sync(error);
@@ -101,10 +103,8 @@ impl FileIo {
         range: ByteRange,
     ) -> MapResult {
         let (lane, sync_in) = match job {
-            Job::Write { durable: true } if !self.data.heeds_dsync() => {
-                (&self.data, Some(&self.other))
-            }
-            Job::Read | Job::Write { .. } => (&self.data, None),
+            Job::Write { durable: true } => (&self.data, Some(&self.other)),
+            Job::Read | Job::Write { durable: false } => (&self.data, None),
             Job::Flush | Job::Discard | Job::WriteZeroes { .. } => (&self.other, None),
         };
         // SAFETY: `other` is dropped after `data`.

@@ -103,6 +103,12 @@ impl Inode {
         FsKind::of(self.fs_name())
     }
 
+    /// Whether pages of the file must not change while they are written.
+    pub(super) fn needs_stable_pages(&self) -> bool {
+        // SAFETY: valid by the type invariant, and so is its mapping.
+        unsafe { bindings::dm_loop_mapping_stable_writes(self.mapping()) }
+    }
+
     /// The C address space: the page cache of the file.
     fn mapping(&self) -> *mut bindings::address_space {
         // SAFETY: valid by the type invariant; for a regular file it never changes.

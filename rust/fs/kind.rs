@@ -32,18 +32,6 @@ pub(crate) enum Growth {
     Zeroed,
 }
 
-/// What it takes to have what was written to a file on stable storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Durability {
-    /// Nothing for a write with `IOCB_DSYNC` once it has ended; `fdatasync` for others.
-    Heeded,
-    /// `fdatasync`: not every file system heeds `IOCB_DSYNC` in asynchronous I/O.
-    Synced,
-    /// `fsync`, and a flush of the disk: the file system does not remember what asynchronous
-    /// direct I/O has overwritten, and may find that there is nothing to be done.
-    Flushed,
-}
-
 /// What this module relies on in a file system.
 #[derive(Debug)]
 pub(crate) struct FsKind {
@@ -55,8 +43,9 @@ pub(crate) struct FsKind {
     /// How files are made longer while they are claimed. Only where blocks are kept in
     /// place by the flag: a second `swap_activate` would count twice elsewhere.
     pub(crate) growth: Growth,
-    /// What file mapping needs for what is to be durable.
-    pub(crate) durability: Durability,
+    /// Whether it does not remember what asynchronous direct I/O has overwritten: its `fdatasync`
+    /// may then have nothing to do.
+    pub(crate) forgets: bool,
     /// Whether it may lie on several devices, and then does not say on which of them a
     /// block is.
     pub(crate) spans: bool,
@@ -76,7 +65,7 @@ static PROVEN: [FsKind; 7] = [
         ..FsKind::new(c"btrfs", Pin::Activate)
     },
     FsKind {
-        durability: Durability::Flushed,
+        forgets: true,
         spans: true,
         readers_unpin: true,
         ..FsKind::new(c"f2fs", Pin::ActivateTwice)
@@ -93,7 +82,7 @@ impl FsKind {
             name,
             pin,
             growth: Growth::Never,
-            durability: Durability::Heeded,
+            forgets: false,
             cow: false,
             spans: false,
             readers_unpin: false,

@@ -8,7 +8,6 @@
 
 use super::{
     file::BackingFile,
-    kind::Durability,
     reclaim::ReclaimGuard,
     request::{ByteRange, Job, Request},
     worker::{Work, Worker},
@@ -36,7 +35,8 @@ pub(super) struct Lane {
 struct Queue {
     file: BackingFile,
     direct: bool,
-    durability: Durability,
+    /// What [`BackingFile::is_forgotten`] says.
+    forgotten: bool,
     waiting: DeferredList<Request>,
     /// Bios that have been submitted and not ended.
     in_flight: AtomicUsize,
@@ -52,7 +52,7 @@ impl Lane {
     pub(super) fn new(file: BackingFile, direct: bool) -> impl PinInit<Self> {
         pin_init!(Self {
             worker <- Worker::new(Queue {
-                durability: file.durability(),
+                forgotten: file.is_forgotten(),
                 file,
                 direct,
                 waiting: DeferredList::new(),
@@ -68,15 +68,10 @@ impl Lane {
         &self.worker.inner().file
     }
 
-    /// Whether a write that is to be durable is so when it ends.
-    pub(super) fn heeds_dsync(&self) -> bool {
-        self.worker.inner().durability == Durability::Heeded
-    }
-
     /// Brings what was written to stable storage. May sleep.
     pub(super) fn sync(&self) -> Result {
         let queue = self.worker.inner();
-        queue.file.sync_data(queue.durability)
+        queue.file.sync_data(queue.forgotten)
     }
 
     /// Whether the page cache is to be left alone.

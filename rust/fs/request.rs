@@ -6,8 +6,10 @@
 //! the file system ends it. A transfer that the file system ends early is continued
 //! by the worker.
 //!
-//! Not every file system heeds `IOCB_DSYNC`, above all in asynchronous I/O: what is to be
-//! durable is synced after it was written, except where that is known to be needless.
+//! What is to be durable is written, and then the file is synced, as if a flush came behind it.
+//! `IOCB_DSYNC` would do for some file systems; but in asynchronous direct I/O, 9p, SMB and FUSE
+//! do not heed it, and btrfs and ext4 without a journal write the data through and may leave
+//! out what leads to it.
 //!
 //! Mirrors `lo_rw_aio()` of [`drivers/block/loop.c`](srctree/drivers/block/loop.c); C
 //! header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -32,7 +34,7 @@ use kernel::{
 pub(crate) enum Job {
     /// Read into the pages of the bio.
     Read,
-    /// Write the pages of the bio; onto stable storage where `durable`.
+    /// Write the pages of the bio.
     Write {
         /// Whether the bio ends only after its data is on stable storage.
         durable: bool,
@@ -159,8 +161,7 @@ impl Request {
         let lane = unsafe { request.lane.as_ref() };
         let file = lane.file().as_raw();
         let (write, mut flags) = match request.job {
-            Job::Write { durable: true } => (true, bindings::IOCB_WRITE | bindings::IOCB_DSYNC),
-            Job::Write { durable: false } => (true, bindings::IOCB_WRITE),
+            Job::Write { .. } => (true, bindings::IOCB_WRITE),
             _ => (false, 0),
         };
         let (direct, done) = (request.direct, request.done);

@@ -47,7 +47,7 @@ stable_when_it_ends() {
         grep -x P9_TFSYNC "$WORK/trace" >"$WORK/barriers" || true
     else
         traced "$DISK" fua_writes >"$WORK/trace"
-        awk '/^F|^[A-Z]*WF/' "$WORK/trace" >"$WORK/barriers"
+        grep '^F' "$WORK/trace" >"$WORK/barriers" || true
     fi
     expect "$before" "$(flushes_that_came)" "flushes of the device"
     remove t0
@@ -149,7 +149,7 @@ flushed_behind_async() {
     remove t0
 }
 
-count=$((4 + $(modes_of 9p | wc -w)))
+count=$((6 + $(modes_of 9p | wc -w)))
 for host in "${ON_DISK[@]}"; do count=$((count + 2 * $(modes_of "$host" | wc -w))); done
 plan "$count"
 for host in "${ON_DISK[@]}" 9p; do
@@ -163,6 +163,13 @@ for host in "${ON_DISK[@]}" 9p; do
     done
     [ -n "$LACK" ] || host_end
 done
+# What is below decides.
+OVERLAY_ON=f2fs host_begin overlay "$DISK"
+FILE=$FOLDER/file
+for mode in direct buffered; do
+    check "overlay on f2fs, $mode: a flush is one of the disk" flushed_behind_async "$mode"
+done
+host_end
 check "what was lost is told to who flushes, whoever was told before" told_to_each
 check "so is what a suspend found lost" found_by_a_suspend ext2
 check "on overlayfs, too" found_by_a_suspend overlay

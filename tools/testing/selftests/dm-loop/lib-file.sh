@@ -92,7 +92,7 @@ host_lacks() {
     esac
 }
 
-# host_begin HOST [DEVICE]
+# host_begin HOST [DEVICE]: what an overlay lies on, OVERLAY_ON can say.
 host_begin() {
     local device
     HOST=$1 FOLDER=$MNT
@@ -107,7 +107,7 @@ host_begin() {
         FS_KIND=ext4
         ;;
     overlay)
-        fs_make ext4 "$device"
+        fs_make "${OVERLAY_ON:-ext4}" "$device"
         mkdir "$MNT"/{lower,upper,work}
         FOLDER=$WORK/overlay
         mkdir -p "$FOLDER"

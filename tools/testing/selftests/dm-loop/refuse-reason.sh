@@ -126,7 +126,7 @@ in_a_snapshot() {
     btrfs -q subvolume delete -c "$MNT/snapshot" "$MNT/volume"
 }
 
-# Its addresses do not tell on which.
+# Its addresses do not tell on which; and behind direct I/O only one of them could be flushed.
 f2fs_on_two_disks() {
     local part
     for part in 0 1; do
@@ -137,6 +137,9 @@ f2fs_on_two_disks() {
     mount -t f2fs /dev/mapper/part0 "$MNT"
     make_file "$FILE" "$SIZE"
     not_block_mapped "file system refused" "$FILE"
+    loop_create cached "$FILE" 0
+    [[ $(dmsetup status cached) == *" loop file buffered fs_refused "* ]]
+    remove cached
     umount "$MNT"
     remove part0 part1
 }
