@@ -164,6 +164,11 @@ void dm_loop_kiocb_start_write(struct kiocb *kiocb)
 	kiocb_start_write(kiocb);
 }
 
+void dm_loop_mapping_set_error(struct address_space *mapping, int error)
+{
+	mapping_set_error(mapping, error);
+}
+
 bool dm_loop_mapping_stable_writes(struct address_space *mapping)
 {
 	return mapping_stable_writes(mapping);

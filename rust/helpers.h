@@ -51,6 +51,7 @@ void dm_loop_inode_lock(struct inode *inode);
 void dm_loop_inode_unlock(struct inode *inode);
 void dm_loop_kiocb_end_write(struct kiocb *kiocb);
 void dm_loop_kiocb_start_write(struct kiocb *kiocb);
+void dm_loop_mapping_set_error(struct address_space *mapping, int error);
 bool dm_loop_mapping_stable_writes(struct address_space *mapping);
 int dm_loop_writers(struct file *file);
 

@@ -15,10 +15,11 @@
 //! 6. the rest with `bmap`, block by block; then data and metadata to stable storage
 //!    once more, for a file system that has moved blocks;
 //! 7. inode locked: nobody but targets of this module has the file open for writing, and
-//!    nobody has changed the inode since step 2. `fallocate(2)` looks at `S_SWAPFILE` long before it
-//!    locks, so one that was under way before step 2 may do its work at any time; who
-//!    opens the file after that finds the flag set. Where somebody had it open in step 2, the
-//!    page cache is written and dropped once more: a mapping may have dirtied it until it went.
+//!    nobody has changed the inode since step 2. `fallocate(2)` looks at `S_SWAPFILE` long
+//!    before it locks, so one that was under way before step 2 may do its work at any time;
+//!    who opens the file after that finds the flag set. Where somebody had it open in step 2,
+//!    the page cache is written and dropped once more: a mapping may have dirtied it until
+//!    it went.
 //!
 //! A file that is made longer while it is claimed is written by this module alone, past
 //! the check of `S_SWAPFILE`, which stays set; then steps 3 to 6 are repeated.

@@ -237,13 +237,12 @@ impl BackingFile {
     /// What direct I/O on the file must be aligned to, in bytes; [`None`] where there
     /// is none. May sleep.
     pub(crate) fn direct_io_alignment(&self) -> Result<Option<u32>> {
-        // SAFETY: an open file.
-        let mode = unsafe { (*self.as_raw()).f_mode };
-        if mode & bindings::FMODE_CAN_ODIRECT == 0 {
+        if !self.has_mode(bindings::FMODE_CAN_ODIRECT) {
             return Ok(None);
         }
         // Of several devices only one can be flushed.
-        if self.is_forgotten() && self.is_on_several_devices()? {
+        let writable = self.has_mode(bindings::FMODE_CAN_WRITE);
+        if writable && self.is_forgotten() && self.is_on_several_devices()? {
             return Ok(None);
         }
         Ok(match self.stat()?.direct_io_alignment {
@@ -256,12 +255,17 @@ impl BackingFile {
 
     /// Whether the file can be read, and written if `writable`, without a process.
     pub(crate) fn can_transfer(&self, writable: bool) -> bool {
-        // SAFETY: an open file.
-        let mode = unsafe { (*self.as_raw()).f_mode };
         let operations = self.operations();
-        let read = mode & bindings::FMODE_CAN_READ != 0 && operations.read_iter.is_some();
-        let write = mode & bindings::FMODE_CAN_WRITE != 0 && operations.write_iter.is_some();
+        let read = self.has_mode(bindings::FMODE_CAN_READ) && operations.read_iter.is_some();
+        let write = self.has_mode(bindings::FMODE_CAN_WRITE) && operations.write_iter.is_some();
         read && (write || !writable)
+    }
+
+    /// Whether the file was opened with the flag `mode`, or can do what it says.
+    fn has_mode(&self, mode: u32) -> bool {
+        // SAFETY: an open file.
+        let current = unsafe { (*self.as_raw()).f_mode };
+        current & mode != 0
     }
 
     /// Whether parts of the file can be given back or zeroed, as far as can be told.
@@ -330,7 +334,8 @@ impl BackingFile {
     pub(super) fn sync_data(&self, forgotten: bool) -> Result {
         if forgotten {
             self.sync()?;
-            return self.real_inode().device().map_or(Err(EIO), Device::flush);
+            // None: overlayfs has copied it to elsewhere, as it does with what is only read.
+            return self.real_inode().device().map_or(Ok(()), Device::flush);
         }
         // SAFETY: an open file.
         to_result(unsafe { bindings::vfs_fsync_range(self.as_raw(), 0, i64::MAX, 1) })
@@ -340,14 +345,6 @@ impl BackingFile {
     pub(super) fn pending_error(&self) -> Result {
         // SAFETY: an open file.
         to_result(unsafe { bindings::dm_loop_file_pending_error(self.as_raw()) })
-    }
-
-    /// Has everybody's next sync fail, as if writeback had just met `error`. In any context.
-    pub(super) fn fail_next_sync(&self, error: Error) {
-        // As `mapping_set_error()` does: what else a sync may fail with, means nothing later.
-        let error = if error == ENOSPC { ENOSPC } else { EIO };
-        // SAFETY: an open file has a mapping, and its pointer never changes.
-        unsafe { bindings::__filemap_set_wb_err((*self.as_raw()).f_mapping, error.to_errno()) };
     }
 
     /// Gives the blocks of `range` back; it reads as zeroes. May sleep.

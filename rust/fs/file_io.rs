@@ -14,10 +14,7 @@ use super::{
     reclaim::ReclaimGuard,
     request::{ByteRange, Job, Request},
 };
-use crate::{
-    bindings,
-    dm::{Bio, MapResult, Target},
-};
+use crate::dm::{Bio, MapResult, Target};
 use kernel::prelude::*;
 
 /// The queues of a file.
@@ -76,22 +73,25 @@ impl FileIo {
     }
 
     /// Brings what was written to stable storage; if that fails, the next flush fails too,
-    /// also one of whoever opens the file after that, unless the caller is being killed.
-    /// (Overlayfs looks at no errors but those of the file below: who opens it after that is
-    /// not told there.) May sleep.
+    /// also one of whoever opens the file after that. May sleep.
     pub(crate) fn sync(&self) -> Result {
         // Device-mapper waits for this with I/O of the device stopped.
         let _reclaim = ReclaimGuard::enter();
-        // Not by the file of the flushes, which would have been told then. This one may have
-        // been told before, for a durable write.
-        let synced = self.data.sync();
-        let result = synced.and_then(|()| self.other.file().pending_error());
-        result.inspect_err(|&error| {
-            // SAFETY: no precondition; it concerns the calling task.
-            if !unsafe { bindings::dm_loop_fatal_signal_pending() } {
-                self.file().fail_next_sync(error);
-            }
-        })
+        // By the file of the flushes, for which that is news of which only a durable write was
+        // told. What it is told here, it is to be told again; whatever it is: who is killed
+        // may be told of lost data as well.
+        let file = self.other.file();
+        let failed = |&error: &Error| file.real_inode().fail_next_sync(error);
+        self.other.sync().inspect_err(failed)
+    }
+
+    /// If the next flush is to fail, for what is known to be lost, has that of whoever opens
+    /// the file after that, fail too. (Overlayfs does not tell what is known.) In any context.
+    pub(crate) fn pass_on_error(&self) {
+        let file = self.other.file();
+        if let Err(error) = file.pending_error() {
+            file.real_inode().fail_next_sync(error);
+        }
     }
 
     /// Has a worker do `job` for `bio`. Never sleeps, allocates nothing.

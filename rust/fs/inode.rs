@@ -109,6 +109,15 @@ impl Inode {
         unsafe { bindings::dm_loop_mapping_stable_writes(self.mapping()) }
     }
 
+    /// Has everybody's next sync of the file fail, as if writeback had just met `error`. In any
+    /// context.
+    pub(super) fn fail_next_sync(&self, error: Error) {
+        // What else a sync may fail with, means nothing later.
+        let error = if error == ENOSPC { ENOSPC } else { EIO };
+        // SAFETY: the mapping lives as long as its inode.
+        unsafe { bindings::dm_loop_mapping_set_error(self.mapping(), error.to_errno()) };
+    }
+
     /// The C address space: the page cache of the file.
     fn mapping(&self) -> *mut bindings::address_space {
         // SAFETY: valid by the type invariant; for a regular file it never changes.

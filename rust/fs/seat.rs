@@ -194,11 +194,10 @@ impl Slot {
             GFP_KERNEL,
         )?;
         let key = file.inode().as_raw().addr();
-        let (holders, writers) = (0, 0);
         let entry = Entry {
             slot,
-            holders,
-            writers,
+            holders: 0,
+            writers: 0,
         };
         let node = RBTreeNode::new(key, entry, GFP_KERNEL)?;
 

@@ -4,8 +4,8 @@
 //!
 //! One workqueue serves all devices of the module. It has a rescuer thread, so that
 //! work goes on when memory is short, and does as many pieces at once as the kernel lets one
-//! do: a device may wait for another, below its file. It does not promise to end then: a file system
-//! may wait for workqueues of its own, which have no rescuer (xfs does when it is full).
+//! do: a device may wait for another, below its file. It does not promise to end then: a file
+//! system may wait for workqueues of its own, which have no rescuer (xfs does when it is full).
 //! `__WQ_LEGACY` says so, as `create_workqueue()` does, to those who check for it.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)

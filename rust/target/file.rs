@@ -181,8 +181,11 @@ impl File {
 
     /// Brings the file to stable storage, unless the suspend is not to wait for that.
     pub(super) fn postsuspend(&self, target: Target<'_>) {
-        if target.noflush_suspending() || !self.kinds.flush {
+        if !self.writable || !self.kinds.flush {
             return;
+        }
+        if target.noflush_suspending() {
+            return self.io.pass_on_error();
         }
         if let Err(error) = self.io.sync() {
             pr_err!("cannot sync a suspended device ({:?})\n", error);

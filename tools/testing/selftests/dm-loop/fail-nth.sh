@@ -16,13 +16,12 @@ SIZE=$((64 << 10))
 LIMIT=400
 [ -z "${LONG:-}" ] || SIZE=$((1 << 20)) LIMIT=4000
 
-# begin HOST MAKE: with FILE, of SECTORS. end: all of it goes, and is sound.
+# begin HOST MAKE: with FILE, of SECTORS.
 begin() {
     host_begin "$1"
     FILE=$FOLDER/file SECTORS=$((SIZE / 512))
     "$2" "$FILE" "$SIZE"
 }
-end() { host_end; }
 
 # nth WHAT CALL ARG…: has the allocations of one call fail, and keeps what was counted.
 nth() {
@@ -45,7 +44,7 @@ loaded() {
     remove faulty
     loop_create "${options[@]}" faulty "$FILE" 0 - "$feature"
     remove faulty
-    end
+    host_end
 }
 
 # joined HOST FEATURE [--claimed]: half of a file, of which another device has the other half.
@@ -56,7 +55,7 @@ joined() {
     nth "a second device, $2" load "${@:3}" faulty "$LIMIT" "$FILE" $((SECTORS / 2)) "$FILE $((SIZE / 2)) 1 $2"
     pattern verify --direct /dev/mapper/first 0 $((SIZE / 2)) 1
     remove faulty first
-    end
+    host_end
 }
 
 # reloaded HOST FEATURE [--claimed]: a device that has a table in use.
@@ -66,7 +65,7 @@ reloaded() {
     nth "a second table, $2" load "${@:3}" faulty "$LIMIT" "$FILE" "$SECTORS" "$FILE 0 1 $2"
     pattern verify --direct /dev/mapper/faulty 0 "$SIZE" 1
     remove faulty
-    end
+    host_end
 }
 
 # refused HOST MAKE ERRNO PARAMS: a table that is not accepted anyway.
@@ -75,7 +74,7 @@ refused() {
     dmsetup create faulty --notable
     nth "refused (${4//$FILE/FILE})" load --refused "$3" faulty "$LIMIT" "$FILE" "$SECTORS" "$4"
     remove faulty
-    end
+    host_end
 }
 
 # grown HOST: the message, and then the file by a table of its new size.
@@ -89,7 +88,7 @@ grown() {
     dmsetup resume faulty
     pattern verify --direct /dev/mapper/faulty 0 "$SIZE" 1 -- zeros --direct /dev/mapper/faulty "$SIZE" $((size - SIZE))
     remove faulty
-    end
+    host_end
 }
 
 modprobe dm-loop

@@ -16,14 +16,6 @@ DISK=$(disk 0)
 # Hosts that have something to be on.
 ON_DISK=(ext4 xfs btrfs btrfs-cow f2fs vfat overlay fscrypt nfs)
 
-# fua_writes: each block of the device, with FUA, one after the other, asynchronous: behind
-# such the kernel sends no flush of its own, which would hide that FUA does nothing.
-fua_writes() {
-    fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --direct=1 --sync=dsync --ioengine=libaio \
-        --iodepth=1 --name=fua --rw=write --bs=4k --size="$SIZE" >"$WORK/fio" || { cat "$WORK/fio" && return 1; }
-}
-flushes_that_came() { dmsetup message t0 0 stat | cut -d' ' -f2; }
-
 # requests COMMAND…: runs COMMAND, and prints what was asked of servers of 9p meanwhile.
 requests() {
     local event=$TRACE/events/9p/9p_client_req/enable
@@ -43,10 +35,10 @@ stable_when_it_ends() {
     loop_create t0 "$FILE" 0 - file_mapped "$1_io"
     before=$(flushes_that_came)
     if [ "$HOST" = 9p ]; then
-        requests fua_writes >"$WORK/trace"
+        requests fua_alone "$SIZE" >"$WORK/trace"
         grep -x P9_TFSYNC "$WORK/trace" >"$WORK/barriers" || true
     else
-        traced "$DISK" fua_writes >"$WORK/trace"
+        traced "$DISK" fua_alone "$SIZE" >"$WORK/trace"
         grep '^F' "$WORK/trace" >"$WORK/barriers" || true
     fi
     expect "$before" "$(flushes_that_came)" "flushes of the device"
@@ -71,11 +63,7 @@ PYTHON
 flush() { dd if=/dev/null of=/dev/mapper/t0 conv=fsync,notrunc status=none; }
 
 # become TARGET: what is below the host file system.
-become() {
-    dmsetup load host --table "0 $SECTORS $1"
-    dmsetup suspend --noflush --nolockfs host
-    dmsetup resume host
-}
+become() { retable host "0 $SECTORS $1"; }
 
 # host_that_fails_begin HOST, host_that_fails_end: on a disk that become makes another one; a
 # device through the page cache, where there is something to be written back.
@@ -109,16 +97,36 @@ told_to_each() {
     host_that_fails_end
 }
 
-# found_by_a_suspend HOST [reload]: which has nobody to tell.
-found_by_a_suspend() {
-    host_that_fails_begin "$1"
+# suspended [OPTION]: the device; what the module says of it, is in $WORK/said.
+suspended() {
     kmsg_mark
-    dmsetup suspend t0
-    kmsg_since | grep -F "cannot sync a suspended device"
+    dmsetup suspend "$@" t0
+    kmsg_since | grep -F "cannot sync a suspended device" >"$WORK/said" || true
+}
+
+# found_by_a_suspend HOST [told] [reload] [--noflush]: which has nobody to tell. "told": whom a
+# durable write has told meanwhile, is not who flushes.
+found_by_a_suspend() {
+    # ext2 has no journal, which could fail for good.
+    OVERLAY_ON=ext2 host_that_fails_begin "$1"
+    [[ " $* " != *" told "* ]] || fua_write_fails
+    if [[ " $* " == *" --noflush"* ]]; then
+        # It looks at what is known, and has nothing to say.
+        suspended --noflush
+        expect "" "$(<"$WORK/said")" "said of what was not looked for"
+    else
+        suspended
+        grep -F "(EIO)" "$WORK/said"
+    fi
     become "linear $DISK 0"
-    [ $# = 1 ] || dmsetup load t0 --table "$(dmsetup table t0)"
+    [[ " $* " != *" reload "* ]] || dmsetup load t0 --table "$(dmsetup table t0)"
     dmsetup resume t0
     fails_with "Input/output error" flush
+    flush
+    # It was told, and that was that.
+    suspended
+    expect "" "$(<"$WORK/said")" "said of nothing lost"
+    dmsetup resume t0
     flush
     host_that_fails_end
 }
@@ -149,7 +157,42 @@ flushed_behind_async() {
     remove t0
 }
 
-count=$((6 + $(modes_of 9p | wc -w)))
+# An overlay that looks larger than the disk of f2fs, where the file is until somebody opens it for
+# writing; after that it is on no disk.
+only_read() {
+    fs_make f2fs "$DISK"
+    make_file "$MNT/file" "$SIZE"
+    mkdir -p "$WORK/upper" "$WORK/overlay"
+    mount -t tmpfs -o size=16G tmpfs "$WORK/upper"
+    mkdir "$WORK/upper"/{upper,work}
+    mount -t overlay -o "lowerdir=$MNT,upperdir=$WORK/upper/upper,workdir=$WORK/upper/work" overlay "$WORK/overlay"
+    loop_create --readonly t0 "$WORK/overlay/file" 0 - direct_io
+    flush_of_a_reader
+    true >>"$WORK/overlay/file"
+    flush_of_a_reader
+    expect 2 "$(flushes_that_came)" "flushes of the device"
+    remove t0
+    unmount "$WORK/overlay"
+    unmount "$WORK/upper"
+    fs_end
+}
+flush_of_a_reader() { python3 -c 'import os; os.fsync(os.open("/dev/mapper/t0", os.O_RDONLY))'; }
+
+# What was overwritten before the device became one that is only read, and nothing was flushed.
+only_read_now() {
+    fs_make f2fs "$DISK"
+    make_file "$MNT/file" "$SIZE"
+    loop_create t0 "$MNT/file" 0 - file_mapped direct_io
+    write_some 1
+    dmsetup load --readonly t0 --table "$(dmsetup table t0)"
+    dmsetup suspend --noflush t0
+    dmsetup resume t0
+    traced "$DISK" flush_of_a_reader | grep '^F'
+    remove t0
+    fs_end
+}
+
+count=$((14 + $(modes_of 9p | wc -w)))
 for host in "${ON_DISK[@]}"; do count=$((count + 2 * $(modes_of "$host" | wc -w))); done
 plan "$count"
 for host in "${ON_DISK[@]}" 9p; do
@@ -171,6 +214,12 @@ for mode in direct buffered; do
 done
 host_end
 check "what was lost is told to who flushes, whoever was told before" told_to_each
-check "so is what a suspend found lost" found_by_a_suspend ext2
-check "on overlayfs, too" found_by_a_suspend overlay
-check "so is it with another table" found_by_a_suspend ext2 reload
+for host in ext2 overlay; do
+    check "$host: so is what a suspend found lost" found_by_a_suspend "$host"
+    check "$host: with another table, too" found_by_a_suspend "$host" reload
+    check "$host: after a write with FUA was told" found_by_a_suspend "$host" told
+    check "$host: with another table, after that" found_by_a_suspend "$host" told reload
+done
+check "with another table, and a suspend that looks for nothing" found_by_a_suspend ext2 told reload --noflush
+check "a file that is only read has nothing that could be forgotten" only_read
+check "but what was written before it was only read, is flushed" only_read_now

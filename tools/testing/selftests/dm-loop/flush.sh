@@ -83,14 +83,6 @@ fua_places() {
     diff "$WORK/wanted" "$WORK/went"
 }
 
-# fua_alone: the same, in ascending order and one after the other, but with no flush behind
-# each, which would hide that FUA does nothing: for asynchronous writes the kernel sends none.
-fua_alone() {
-    fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --direct=1 --sync=dsync --ioengine=libaio \
-        --iodepth=1 --name=fua --rw=write --bs=4k --size=$((BLOCKS * 4096)) >"$WORK/fio" || { cat "$WORK/fio" && return 1; }
-}
-flushes_that_came() { dmsetup message t0 0 stat | cut -d' ' -f2; }
-
 # Each write to a place of the file must be stable before the next one begins: a write with
 # FUA, or with a flush behind it.
 fua_is_stable() {
@@ -98,7 +90,7 @@ fua_is_stable() {
     places
     sync
     before=$(flushes_that_came)
-    traced "$DISK" fua_alone >"$WORK/trace"
+    traced "$DISK" fua_alone $((BLOCKS * 4096)) >"$WORK/trace"
     expect "$before" "$(flushes_that_came)" "flushes of the device"
     awk 'NR == FNR { wanted[$1] = 1; next }
         $1 ~ /^F/ { unstable = "" }

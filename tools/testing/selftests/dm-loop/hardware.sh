@@ -25,9 +25,7 @@ observe() { program observe.py "$@"; }
 
 # become TABLE: the disk is another one from now on.
 become() {
-    dmsetup load host --table "$1"
-    dmsetup suspend --noflush --nolockfs host
-    dmsetup resume host
+    retable host "$1"
     echo 3 >/proc/sys/vm/drop_caches
 }
 

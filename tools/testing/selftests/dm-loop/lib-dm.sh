@@ -75,6 +75,13 @@ table_refused() {
         fail "expected '$message (-$errno)' for: $table"$'\n'"the log says: $log"
 }
 
+# retable NAME TABLE: the device has another table from now on, and nothing is flushed.
+retable() {
+    dmsetup load "$1" --table "$2"
+    dmsetup suspend --noflush --nolockfs "$1"
+    dmsetup resume "$1"
+}
+
 # status_is NAME WANTED: what `dmsetup status` says after the start and length.
 status_is() { expect "$2" "$(dmsetup status "$1" | cut -d' ' -f4-)" "status of $1"; }
 

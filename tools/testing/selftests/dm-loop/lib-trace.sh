@@ -27,3 +27,14 @@ traced() {
     sed -nE 's/.*block_bio_queue: [0-9,]+ ([A-Z]+) ([0-9]+) \+ ([0-9]+) .*/\1 \2 \3/p' "$TRACE/trace"
     return "$status"
 }
+
+# fua_alone SIZE: each 4 KiB of t0, with FUA, in ascending order and one after the other, but with
+# no flush behind each, which would hide that FUA does nothing: for asynchronous writes the kernel
+# sends none.
+fua_alone() {
+    fio --minimal --allow_file_create=0 --filename=/dev/mapper/t0 --direct=1 --sync=dsync --ioengine=libaio \
+        --iodepth=1 --name=fua --rw=write --bs=4k --size="$1" >"$WORK/fio" || { cat "$WORK/fio" && return 1; }
+}
+
+# flushes_that_came: how many flushes t0 has seen.
+flushes_that_came() { dmsetup message t0 0 stat | cut -d' ' -f2; }
