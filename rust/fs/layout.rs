@@ -147,6 +147,7 @@ fn add_blocks(file: &BackingFile, builder: &mut ExtentBuilder<Extents>) -> Resul
     while let Some(block) = blocks.next()? {
         match block {
             Block::Mapped(extent) => builder.add(extent)?,
+            Block::Unmapped if is_shared(file) => return Err(Refusal::Cow.into()),
             Block::Unmapped => return Err(unmapped(file)?.into()),
         }
     }
@@ -191,14 +192,14 @@ fn unmapped(file: &BackingFile) -> Result<Refusal> {
 fn why_refused(file: &BackingFile, error: Error) -> ClaimError {
     match error {
         ENOMEM | EIO | EINTR | ERESTARTSYS => ClaimError::Failed(error),
-        _ => {
-            // There are no holes, so blocks that `bmap` does not tell are shared.
-            let shared = Blocks::is_supported(file.inode()) && file.inode().bmap(0) == Ok(0);
-            if shared {
-                Refusal::Cow.into()
-            } else {
-                Refusal::FsRefused.into()
-            }
-        }
+        _ if is_shared(file) => Refusal::Cow.into(),
+        _ => Refusal::FsRefused.into(),
     }
+}
+
+/// Whether `file`, which has no holes, has blocks in common with others, or had.
+///
+/// Of such a file `bmap` tells no block at all, as in `xfs_vm_bmap`.
+fn is_shared(file: &BackingFile) -> bool {
+    Blocks::is_supported(file.inode()) && file.inode().bmap(0) == Ok(0)
 }

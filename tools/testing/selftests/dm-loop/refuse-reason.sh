@@ -157,11 +157,12 @@ inside_the_last_block() {
 }
 
 refusals_begin
-plan 26
+plan 29
 on ext4 sparse fallocated fallocated_and_read inside_the_last_block
 on ext4-1k sparse fallocated fallocated_and_read inside_the_last_block
 on ext2 sparse inside_the_last_block
 on xfs sparse fallocated fallocated_and_read reflinked_on_xfs inside_the_last_block
+on xfs-1k fallocated reflinked_on_xfs inside_the_last_block
 on btrfs sparse fallocated fallocated_and_read reflinked_on_btrfs in_a_snapshot inside_the_last_block
 on btrfs-cow copied_on_write
 on f2fs sparse fallocated_is_mapped inside_the_last_block
