@@ -6,6 +6,7 @@
 # cannot be block-mapped, and are file-mapped in both modes. With dax=never they can be.
 . ./lib.sh
 . ./lib-file.sh
+. ./lib-refuse.sh
 
 SIZE=$((4 << 20))
 FILE=$MNT/file
@@ -18,7 +19,7 @@ refused_and_file_mapped() {
     mount_with "$1" always
     make_file "$FILE" "$SIZE"
     expect yes "$(program statx.py dax "$FILE")" "DAX"
-    block_mapped_refused "$FILE" dax
+    not_block_mapped "file is on DAX" "$FILE"
     loop_create t0 "$FILE" 0
     [[ $(dmsetup status t0) == *" dax 0" ]] || fail "status: $(dmsetup status t0)"
     remove t0
@@ -47,6 +48,7 @@ block_mapped_without() {
 modprobe -a nd_e820 nd_pmem 2>/dev/null || true
 udevadm settle
 [ -b "$PMEM" ] || skip_all "this kernel makes no disk of memory"
+refusals_begin
 plan 4
 for fs in ext4 xfs; do
     fs_format "$fs" "$PMEM"

@@ -44,7 +44,7 @@ ops_of() {
 
 # snapshot FILE: what of it must not change: size, times, owner, place on the disk.
 snapshot() {
-    stat -c '%s %Y %Z %a %u %h' -- "$1"
+    stat -c '%s %.9Y %.9Z %a %u %h' -- "$1"
     program layout.py show "$1"
 }
 

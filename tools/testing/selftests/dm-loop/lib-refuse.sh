@@ -81,7 +81,7 @@ cannot_create() {
 # trace FILE: what a refusal must leave as it was.
 trace() {
     cksum <"$1"
-    stat -c '%s %Y %Z %a %u %g %h' -- "$1"
+    stat -c '%s %.9Y %.9Z %a %u %g %h' -- "$1"
     lsattr -d -- "$1" 2>/dev/null || true
 }
 

@@ -10,7 +10,9 @@
 
 # Offset in bytes and length in sectors.
 WINDOWS=(0:1001 512:1 512:all 32256:1001 32256:all 1052672:7 1052672:all)
-plan $((${#FILE_SYSTEMS[@]} * (${#WINDOWS[@]} + 1)))
+# The same of a file in one piece: there a start is all that is added.
+WHOLE=(0:1001 512:all 32256:1001 1052672:7)
+plan $((${#FILE_SYSTEMS[@]} * (${#WHOLE[@]} + ${#WINDOWS[@]} + 1)))
 DISK=$(disk 0)
 FILE=$MNT/file
 # Ends in the second sector of a block.
@@ -64,6 +66,10 @@ last_block() {
 
 for fs in "${FILE_SYSTEMS[@]}"; do
     fs_make "$fs"
+    make_file "$FILE" "$SIZE"
+    for one in "${WHOLE[@]}"; do
+        check "$fs, contiguous: ${one#*:} sectors from byte ${one%:*}" window "${one%:*}" "${one#*:}"
+    done
     make_fragmented "$FILE" "$SIZE"
     for one in "${WINDOWS[@]}"; do
         check "$fs: ${one#*:} sectors from byte ${one%:*}" window "${one%:*}" "${one#*:}"
