@@ -128,7 +128,7 @@ make_fragmented() {
     [ ! -e "$small" ] || echo "$old" >"$small"
     sync -- "$1"
     # By chance some pieces come to lie behind those that they follow.
-    [ "$(extent_count "$1")" -ge $(($2 / $(stat -f -c %S -- "$1") * 9 / 10)) ] || fail "$1 is in $(extent_count "$1") pieces"
+    [ "$(extent_count "$1")" -ge $(($2 * 9 / (10 * $(stat -f -c %S -- "$1")))) ] || fail "$1 is in $(extent_count "$1") pieces"
 }
 
 make_sparse() { rm -f -- "$1" && truncate -s "$2" -- "$1"; }

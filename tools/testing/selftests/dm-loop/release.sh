@@ -36,9 +36,13 @@ released() {
     make_fragmented "$FILE" "$SIZE"
     rm "$FILE.other"
     collect &
-    trap 'kill $! && wait $! || true' EXIT
+    trap 'kill -KILL $! && wait $! || true' EXIT
     for ((seed = 2; seed < ROUNDS + 2; seed++)); do
+        # A claim is refused while others keep on bringing pages of the file into memory.
+        kill -STOP $!
+        wait_until grep -q "^State:[[:space:]]*T" "/proc/$!/status"
         loop_create t0 "$FILE" 0 - block_mapped
+        kill -CONT $!
         # What is cached here is stale in the end.
         cat "$FILE" >/dev/null
         pattern write --direct /dev/mapper/t0 0 "$SIZE" "$seed"
