@@ -42,13 +42,15 @@ pub(crate) fn run(args: AttachArgs) -> Result<(), Failure> {
     }
     let table = table(&args, &file);
     let name = create(&control, &args, &file, &table, sectors)?;
-    if interrupt::came() {
+    let result = interrupt::none("").and_then(|()| match args.partscan {
+        true => add_partitions(&control, &name),
+        false => Ok(()),
+    });
+    if matches!(&result, Err(failure) if failure.exit == Exit::Interrupted) {
         remove(&control, &name);
         return interrupt::none(&format!("interrupted: {name} is detached again"));
     }
-    if args.partscan {
-        add_partitions(&control, &name)?;
-    }
+    result?;
     if (file.data.len() - args.offset) % 512 != 0 && args.sizelimit.is_none() {
         note(&format!(
             "{} does not end with a sector of 512 bytes: the last bytes are left out",

@@ -10,7 +10,7 @@ use crate::{
     device::Device,
     extents,
     failure::{Exit, Failure},
-    print,
+    interrupt, print,
     reason::Reason,
     size::human,
     status::Status,
@@ -27,6 +27,7 @@ pub(crate) fn run(args: CheckArgs) -> Result<(), Failure> {
         Some(verdict) => verdict,
         None => verdict(&control, &file, args.offset, sectors)?,
     };
+    interrupt::none("interrupted")?;
     if !args.quiet {
         print(&text)?;
     }

@@ -16,7 +16,7 @@ Exit codes:
   4    there is no such device
   5    the device or the file is in use
   6    the kernel has no target \"loop\": the module dm-loop is not installed
-  130  attach, detach, grow, prepare: interrupted; it can be run again";
+  130  attach, detach, check, grow, prepare: interrupted; it can be run again";
 
 /// Attach files as block devices, and see what is going on.
 ///

@@ -49,7 +49,11 @@ pub(crate) fn run(args: DetachArgs) -> Result<(), Failure> {
         let mut why = Vec::new();
         let count = devices.len();
         for device in devices {
-            interrupt::none("interrupted: not all are detached")?;
+            if let Err(failure) = interrupt::none("interrupted: not all are detached") {
+                failures.insert(0, failure);
+                failures.extend(why);
+                return told(&failures);
+            }
             if let Err(failure) = detach(&control, &device, args.deferred) {
                 left.push(device);
                 why.push(failure);
@@ -61,7 +65,12 @@ pub(crate) fn run(args: DetachArgs) -> Result<(), Failure> {
         }
         devices = left;
     }
-    for failure in &failures {
+    told(&failures)
+}
+
+/// Tells all of them; the first decides how this ends.
+fn told(failures: &[Failure]) -> Result<(), Failure> {
+    for failure in failures {
         note(&failure.message);
     }
     match failures.first() {

@@ -71,7 +71,11 @@ impl Failure {
             Errno::NOSPC => " (make room on the file system)",
             _ => "",
         };
-        Self::failed(format!("{what}: {}{advice}", words(errno)))
+        let exit = match errno {
+            Errno::BUSY | Errno::TXTBSY => Exit::Busy,
+            _ => Exit::Failed,
+        };
+        Self::new(exit, format!("{what}: {}{advice}", words(errno)))
     }
 
     /// Opening or reading `path` failed.
@@ -100,6 +104,7 @@ mod tests {
         assert_eq!(failure.exit, Exit::Failed);
         let failure = Failure::errno("/x", Errno::ACCESS);
         assert_eq!(failure.message, "/x: Permission denied (are you root?)");
+        assert_eq!(Failure::errno("/x", Errno::BUSY).exit, Exit::Busy);
     }
 
     /// Lists of exit codes, in words without their markup.

@@ -8,7 +8,7 @@ use crate::{
     control::{flag, Control, Line},
     device::Device,
     failure::{Exit, Failure},
-    note,
+    interrupt, note,
     partitions::{find, Disk, Partition},
     udev,
 };
@@ -42,13 +42,11 @@ pub(crate) fn add(control: &Control, name: &str) -> Result<(), Failure> {
     }
     let mut made = Vec::new();
     for part in parts {
-        match make(control, &device, part) {
-            Ok(part) => made.push(part),
-            Err(failure) => {
-                // All or none.
-                made.iter().for_each(|part| remove(control, part));
-                return Err(failure);
-            }
+        let result = make(control, &device, part).map(|part| made.push(part));
+        if let Err(failure) = result.and_then(|()| interrupt::none("interrupted")) {
+            // All or none.
+            made.iter().for_each(|part| remove(control, part));
+            return Err(failure);
         }
     }
     Ok(())

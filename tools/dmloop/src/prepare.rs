@@ -25,7 +25,7 @@ use crate::{
 use rustix::{
     fd::AsFd,
     fs::{
-        fallocate, fstatfs, ioctl_getflags, statx, AtFlags, FallocateFlags, IFlags,
+        fallocate, fstatfs, fstatvfs, ioctl_getflags, statx, AtFlags, FallocateFlags, IFlags,
         StatxAttributes, StatxFlags,
     },
     io::Errno,
@@ -48,8 +48,14 @@ const KNOWN: &[(i64, bool)] = &[
 ];
 
 pub(crate) fn run(args: PrepareArgs) -> Result<(), Failure> {
-    let work = Work::begin(args.quiet, "the file contains what it did before");
-    let result = match fs::metadata(&args.file) {
+    let found = fs::metadata(&args.file);
+    let kept = match (&found, args.size) {
+        (Err(_), _) => "no file is made",
+        (Ok(_), Some(_)) => "the file begins with what it did contain, and may be longer",
+        (Ok(_), None) => "the file contains what it did before",
+    };
+    let work = Work::begin(args.quiet, kept);
+    let result = match found {
         Err(error) if error.kind() == ErrorKind::NotFound => match fs::read_link(&args.file) {
             Ok(to) => Err(Failure::failed(format!(
                 "{} is a link to {}, which does not exist: prepare that",
@@ -131,20 +137,15 @@ fn convert(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
     if size == old_size && unwritten(&file, path, size)?.is_empty() {
         return Ok(backing.path);
     }
-    if size > old_size {
-        file.set_len(size)
-            .map_err(|error| Failure::path(path, &error))?;
-    }
-    if let Err(errno) = reserve(&file, size) {
+    has_room(&file, path, size)?;
+    if let Err(failure) = fill_up(&file, path, (old_size, size), &lease, work) {
         // As long as it was, unless others have it by now: the room that it got meanwhile
-        // does not show.
-        if !lease.is_wanted() {
+        // does not show. Who interrupts it may want to go on.
+        if failure.exit == Exit::Failed && !lease.is_wanted() {
             let _ = file.set_len(old_size);
         }
-        return Err(Failure::path(path, &errno.into()));
+        return Err(failure);
     }
-    let ranges = unwritten(&file, path, size)?;
-    write_out::rewrite(&file, path, &ranges, &lease, work)?;
     if size == old_size {
         // Nothing has changed that a backup would want to know of.
         let times = fs::FileTimes::new();
@@ -178,6 +179,40 @@ fn take_lease<'a>(file: &'a File, backing: &Backing) -> Result<Lease<'a>, Failur
 fn unwritten(file: &File, path: &Path, size: u64) -> Result<Vec<(u64, u64)>, Failure> {
     let needs = |kind| matches!(kind, Kind::Unwritten | Kind::Shared | Kind::Unknown);
     Ok(extents::of(file, path)?.ranges(size, needs))
+}
+
+/// That there can be room for what the file has no blocks for yet. Some file systems can set
+/// nothing aside, and what they cannot keep, others would have filled the disk for.
+fn has_room(file: &File, path: &Path, size: u64) -> Result<(), Failure> {
+    let failed = |error| Failure::path(path, &error);
+    let allocated = file
+        .metadata()
+        .map_err(failed)?
+        .blocks()
+        .saturating_mul(512);
+    let stat = fstatvfs(file).map_err(|errno| failed(errno.into()))?;
+    // root may have some that others may not.
+    if size.saturating_sub(allocated) > stat.f_bfree.saturating_mul(stat.f_frsize) {
+        return Err(failed(Errno::NOSPC.into()));
+    }
+    Ok(())
+}
+
+/// Makes the file longer, from the first of `sizes` to the second, and writes what is not.
+fn fill_up(
+    file: &File,
+    path: &Path,
+    (old_size, size): (u64, u64),
+    lease: &Lease<'_>,
+    work: &Work,
+) -> Result<(), Failure> {
+    let failed = |error| Failure::path(path, &error);
+    if size > old_size {
+        file.set_len(size).map_err(failed)?;
+    }
+    reserve(file, size).map_err(|errno| failed(errno.into()))?;
+    let ranges = unwritten(file, path, size)?;
+    write_out::rewrite(file, path, &ranges, lease, work)
 }
 
 /// Sets aside room for all of the file, so that there is an end early if it is too little.

@@ -186,6 +186,70 @@ grow_locked() {
     dmloop detach x
 }
 
+# What does not become ready at once is made longer step by step.
+grow_in_steps() {
+    local worker status=0 size
+    make_file "$FILE" "$SIZE"
+    dmloop attach --block-mapped "$FILE" x
+    dmloop grow x +600M
+    expect $((SIZE + (600 << 20))) "$(blockdev --getsize64 /dev/mapper/x)"
+    pattern verify --direct /dev/mapper/x 0 "$SIZE" 1 -- zeros /dev/mapper/x $((600 << 20)) "$SIZE"
+    size=$(stat -c %s "$FILE")
+    nice -n 19 "$DMLOOP" grow x +3G >/dev/null 2>"$WORK/said" &
+    worker=$!
+    until [ "$(stat -c %s "$FILE")" -gt "$size" ]; do :; done
+    kill -TERM "$worker"
+    wait "$worker" 2>/dev/null || status=$?
+    expect 130 "$status" "exit code ($(<"$WORK/said"))"
+    grep -qF "the device is as large as it was, and its file may be longer; run it again to go on" "$WORK/said"
+    expect "$size" "$(blockdev --getsize64 /dev/mapper/x)"
+    pattern write --direct /dev/mapper/x 0 "$SIZE" 2
+    dmloop grow x +3G
+    expect $((size + (3 << 30))) "$(blockdev --getsize64 /dev/mapper/x)"
+    dmloop detach x
+    pattern verify "$FILE" 0 "$SIZE" 2
+    rm "$FILE"
+}
+
+# Nothing that cannot be mended is left even of one that was killed.
+grow_killed() {
+    local n ms size
+    make_file "$FILE" "$SIZE"
+    dmloop attach --block-mapped "$FILE" x
+    for n in {0..15}; do
+        ms=$((n * n * 4))
+        interrupt "$((ms / 1000)).$(printf %03d $((ms % 1000)))" KILL grow x +8M
+        dmsetup resume x
+        size=$(blockdev --getsize64 /dev/mapper/x)
+        pattern write --direct /dev/mapper/x $((size - 4096)) 4096 "$n" -- \
+            verify --direct /dev/mapper/x $((size - 4096)) 4096 "$n"
+    done
+    dmloop grow x $((size + SIZE))
+    expect $((size + SIZE)) "$(blockdev --getsize64 /dev/mapper/x)"
+    dmloop detach x
+}
+
+grow_in_the_way() {
+    make_file "$FILE" $((2 * SIZE))
+    dmloop attach --block-mapped --sizelimit "$SIZE" "$FILE" x
+    dmloop attach --block-mapped -o "$SIZE" "$FILE" y
+    dmloop_fails 5 "the kernel has refused the new table: Backing file is in use" grow x +4K
+    expect "0 $((SIZE / 512)) loop $FILE 0 1 block_mapped" "$(dmsetup table x)"
+    expect Live "$(dmsetup info -c --noheadings -o tables_loaded x)"
+    dmloop detach y
+    # Thawed also if a check fails.
+    trap 'fsfreeze -u "$MNT" 2>/dev/null || true' EXIT
+    fsfreeze -f "$MNT"
+    dmloop_fails 5 "x stays as it is" grow x 4M
+    fsfreeze -u "$MNT"
+    expect $((2 * SIZE)) "$(stat -c %s "$FILE")"
+    dmloop detach x
+    make_sparse "$FILE" "$SIZE"
+    dmloop attach -o 4096 "$FILE" x
+    dmloop_fails 2 "larger than any file" grow x 9223372036854775296
+    dmloop detach x
+}
+
 grow_refused() {
     local folder=$WORK/other file=$WORK/other/file
     # Its disk does not write zeroes by itself.
@@ -216,12 +280,15 @@ grow_refused() {
 }
 
 fs_make ext4
-plan 7
+plan 10
 check "file-mapped" grow sparse
 check "block-mapped" grow written
 check "file-mapped, interrupted" grow_interrupted sparse
 check "block-mapped, interrupted" grow_interrupted written
 check "a path that leads to another file" grow_another_file
 check "a file that is locked" grow_locked
+check "in steps" grow_in_steps
+check "killed" grow_killed
+check "something in the way" grow_in_the_way
 check "what cannot be grown" grow_refused
 fs_end

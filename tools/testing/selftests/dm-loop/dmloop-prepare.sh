@@ -147,11 +147,14 @@ attributes() {
     fs_end
 }
 
-# begin_prepare: in the background; goes on when the writing has begun. Sets WORKER.
+# begin_prepare [ARG…]: in the background; goes on when the writing has begun. Sets WORKER.
 begin_prepare() {
-    local written=0
-    "$DMLOOP" prepare "$FILE" >"$WORK/said" 2>&1 &
+    "$DMLOOP" prepare "$@" "$FILE" >"$WORK/said" 2>&1 &
     WORKER=$!
+    until_writing
+}
+until_writing() {
+    local written=0
     while [ "$written" -lt 4000000 ]; do
         read -r _ written < <(grep ^wchar: "/proc/$WORKER/io") || fail "it has ended: $(<"$WORK/said")"
     done
@@ -188,6 +191,66 @@ interrupted() {
     is_large
     dmloop attach --block-mapped "$FILE" x
     dmloop detach x
+    fs_end
+}
+
+# interrupted_by SIGNAL TEXT ARG…: once the writing has begun, and says TEXT.
+interrupted_by() {
+    local signal=$1 text=$2 status=0
+    shift 2
+    begin_prepare "$@"
+    kill -"$signal" "$WORKER"
+    wait "$WORKER" 2>/dev/null || status=$?
+    expect 130 "$status" "exit code after $signal ($(<"$WORK/said"))"
+    grep -qF "$text; run it again to go on" "$WORK/said"
+}
+
+# A file that is new is not there, and one that gets larger begins as it did.
+larger_interrupted() {
+    local signal
+    fs_make "$1"
+    for signal in INT TERM HUP; do
+        interrupted_by "$signal" "no file is made" --size "$LARGE"
+        expect "" "$(find "$MNT" -mindepth 1 -not -name lost+found)" "files after $signal"
+    done
+    # On vfat it is the kernel that writes what is behind the old end.
+    if [ "$1" != vfat ]; then
+        make_file "$FILE" "$SIZE"
+        interrupted_by TERM "and may be longer" --size "$LARGE"
+        pattern verify "$FILE" 0 "$SIZE" 1
+        unclaimed "$FILE"
+    fi
+    make_file "$FILE" "$SIZE"
+    dmloop prepare --quiet --size "$LARGE" "$FILE"
+    expect "$LARGE" "$(stat -c %s "$FILE")"
+    pattern verify "$FILE" 0 "$SIZE" 1 -- zeros "$FILE" "$SIZE" $((LARGE - SIZE))
+    fs_end
+}
+
+# Who started it under nohup wants it to go on.
+without_a_terminal() {
+    fs_make ext4
+    make_large
+    (trap '' HUP && exec "$DMLOOP" prepare "$FILE") >"$WORK/said" 2>&1 &
+    WORKER=$!
+    until_writing
+    kill -HUP "$WORKER"
+    wait "$WORKER"
+    is_large
+    fs_end
+}
+
+# on_a_terminal ARG…: what it shows there.
+on_a_terminal() { TERM=xterm script -qec "stty cols 100 && $DMLOOP prepare $* $FILE" /dev/null </dev/null | tr '\r' '\n'; }
+progress() {
+    fs_make ext4
+    make_large
+    on_a_terminal >"$WORK/said"
+    grep -E 'writing.* [1-9][0-9]?% of 25[0-9]\.[0-9]+ MiB' "$WORK/said"
+    make_large
+    on_a_terminal --quiet >"$WORK/said"
+    ! grep % "$WORK/said" || fail "it is not quiet"
+    is_large
     fs_end
 }
 
@@ -266,6 +329,7 @@ impossible() {
 
 # Nothing is begun that there is no room for.
 no_room() {
+    local size
     dmsetup create small --table "0 262144 linear $(disk 1) 0"
     fs_make "$1" /dev/mapper/small
     make_holey "$FILE"
@@ -276,13 +340,21 @@ no_room() {
     expect file "$(find "$MNT" -mindepth 1 -not -name lost+found -printf '%f\n' | xargs)"
     dmloop prepare --quiet "$FILE"
     sha256sum --quiet -c "$WORK/sums"
+    # There is room for the file, and none for what leads to its blocks.
+    case $1 in
+    ext2 | f2fs)
+        size=$((SIZE + $(stat -f -c '%f * %S' "$MNT")))
+        dmloop_fails 1 "make room on the file system" prepare --size "$size" "$FILE"
+        sha256sum --quiet -c "$WORK/sums"
+        ;;
+    esac
     fs_end
     remove small
 }
 
 # Nobody makes its control device before that.
 modprobe loop
-plan 19
+plan 26
 for kind in ext4 ext4-1k ext2 xfs btrfs btrfs-cow f2fs vfat; do
     check "every kind of file on $kind" every_kind "$kind"
 done
@@ -292,6 +364,13 @@ check "attributes of a copy" attributes
 for kind in ext4 btrfs-cow; do
     check "interrupted on $kind" interrupted "$kind"
     check "opened meanwhile on $kind" opened "$kind"
+done
+for kind in ext4 vfat; do
+    check "interrupted on $kind while it makes a file, or a file longer" larger_interrupted "$kind"
+done
+check "without a terminal" without_a_terminal
+check "progress" progress
+for kind in ext4 btrfs-cow ext2 f2fs vfat; do
     check "no room on $kind" no_room "$kind"
 done
 check "files in use" in_use

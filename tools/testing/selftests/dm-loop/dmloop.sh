@@ -223,6 +223,62 @@ no_partitions() {
     dmloop detach x
 }
 
+# With all of its partitions, or not at all.
+partitions_interrupted() {
+    local n ms seen=''
+    make_file "$FILE" $((16 << 20))
+    sfdisk -q --label gpt "$FILE" <<<$'2048,4096\n8192,8192\n20480,2048'
+    for n in {0..17}; do
+        ms=$((n * n * 8))
+        interrupt "$((ms / 1000)).$(printf %03d $((ms % 1000)))" INT attach -P "$FILE" x
+        seen+=" $STATUS"
+        case $STATUS in
+        0)
+            expect 'x xp1 xp2 xp3' "$(list_devices | sort | xargs)" "devices after $n"
+            is_block xp3
+            dmloop detach x
+            ;;
+        130) expect "" "$(list_devices)" "devices after $n ($(<"$WORK/said"))" ;;
+        *) fail "exit code $STATUS" ;;
+        esac
+        udevadm settle
+        expect control "$(ls /dev/mapper)" "nodes after $n"
+    done
+    [[ $seen == *130* ]] || fail "it was never interrupted:$seen"
+    [[ $seen == *" 0"* ]] || fail "it never came to its end:$seen"
+    unclaimed "$FILE"
+}
+
+# Some are detached, and the others work.
+several_interrupted() {
+    local n name left some=''
+    for n in {1..12}; do make_file "$MNT/many$n" "$SIZE"; done
+    for n in {1..8}; do
+        for name in {1..12}; do
+            [ -e "/dev/mapper/many$name" ] || dmloop attach "$MNT/many$name" "many$name"
+        done
+        interrupt "0.$(printf %02d $((n * 10)))" TERM detach --all
+        left=$(list_devices | wc -l)
+        case $STATUS in
+        0) expect 0 "$left" "devices after $n" ;;
+        143) ;; # Before it could ask for the signal.
+        130)
+            grep -qF "interrupted: not all are detached" "$WORK/said"
+            [ "$left" -gt 0 ] || fail "all are detached"
+            [ "$left" = 12 ] || some=1
+            ;;
+        *) fail "exit code $STATUS" ;;
+        esac
+        for name in $(list_devices); do
+            is_block "$name"
+            status_is "$name" "block 1 $(mountpoint -d "$MNT")"
+        done
+    done
+    [ "$some" ] || fail "it was never interrupted between two of them"
+    dmloop detach --all
+    rm "$MNT"/many*
+}
+
 # There is a device that works, or there is none.
 interrupted() {
     local n seen=''
@@ -270,6 +326,7 @@ interrupted() {
         *) fail "exit code $STATUS" ;;
         esac
     done
+    several_interrupted
     # Of those that were killed, a semaphore may be left.
     ipcs -s | awk '$1 ~ /^0x0d4d/ { print $2 }' | xargs -r -n 1 ipcrm -s
     unclaimed "$FILE"
@@ -277,7 +334,7 @@ interrupted() {
 
 fs_make ext4
 FILE0=${FILE}0 FILE1=${FILE}1 FILE2=${FILE}2 FILE3=${FILE}3
-plan 15
+plan 16
 check "attached and detached" attach_and_detach
 check "the first free name" free_names
 check "options" all_options
@@ -291,6 +348,7 @@ check "partitions whose names are taken" partition_names_taken
 check "one on another" stacked
 check "no partitions" no_partitions
 check "afterwards there is no semaphore" test -z "$(ipcs -s | awk '$1 ~ /^0x0d4d/')"
+check "partitions, interrupted" partitions_interrupted
 check "interrupted" interrupted
 check "afterwards there is no device" test -z "$(list_devices)"
 fs_end

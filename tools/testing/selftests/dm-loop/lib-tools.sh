@@ -29,14 +29,14 @@ dmloop_exits() {
 }
 
 # interrupt DELAY SIGNAL ARG…: dmloop gets SIGNAL after so long; with 0, before it has done
-# anything. Sets STATUS.
+# anything. Sets STATUS; what it complains of is in $WORK/said.
 # shellcheck disable=SC2034 # for those who source this file
 interrupt() {
     local delay=$1 signal=$2 worker
     shift 2
     # What is in the background would ignore the one of Ctrl-C. And where there is one CPU, whoever
     # sends the signal is to have it first.
-    nice -n 19 env --default-signal=INT "$DMLOOP" "$@" >/dev/null 2>&1 &
+    nice -n 19 env --default-signal=INT "$DMLOOP" "$@" >/dev/null 2>"$WORK/said" &
     worker=$!
     [[ $delay != *[1-9]* ]] || sleep "$delay"
     kill -"$signal" "$worker" 2>/dev/null || true
