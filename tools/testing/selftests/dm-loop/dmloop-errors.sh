@@ -23,6 +23,8 @@ refused_files() {
     dmloop_fails 1 "not a multiple of 512" attach "$FILE" -o 1000
     dmloop_fails 1 "not before the end" attach "$FILE" -o 1M
     dmloop_fails 2 "a size is a number" attach "$FILE" -o x
+    dmloop_fails 2 "larger than any file" attach "$FILE" -o 16E
+    dmloop_fails 1 "leaves nothing" attach "$FILE" --sizelimit 0
     dmloop_fails 2 "cannot be the name" attach "$FILE" "a b"
     dmloop_fails 2 "cannot be the name" attach "$FILE" "a/b"
     dmloop_fails 2 "cannot be the name" attach "$FILE" control
@@ -67,6 +69,24 @@ without_log() {
     dmloop detach x
 }
 
+# For what the file system is, or does.
+never_block_mapped() {
+    local file=$WORK/other/file
+    mkdir -p "$WORK/other"
+    mount -t tmpfs tmpfs "$WORK/other"
+    make_file "$file" "$SIZE"
+    dmloop_fails 3 "cannot be block-mapped, because" attach --block-mapped "$file"
+    unmount "$WORK/other"
+    fs_make btrfs-cow "$(disk 1)" "$WORK/other"
+    make_file "$file" "$SIZE"
+    dmloop_fails 3 "To mend it: dmloop prepare $file" attach --block-mapped "$file"
+    unmount "$WORK/other"
+    make_file "$FILE" $((SIZE + 100))
+    dmloop attach --file-mapped "$FILE" x 2>"$WORK/said"
+    grep -qF "the last bytes are left out" "$WORK/said"
+    dmloop detach x
+}
+
 # Its disk reads and writes 4096 bytes at least.
 larger_blocks() {
     local file=$WORK/other/file
@@ -74,6 +94,7 @@ larger_blocks() {
     make_file "$file" "$SIZE"
     dmloop_fails 3 "the disk has larger blocks" attach --block-mapped -o 512 "$file"
     dmloop_fails 3 "the disk has larger blocks" attach --block-mapped --sizelimit 512 "$file"
+    dmloop_fails 1 "use --direct-io off" attach --direct-io on -o 512 "$file"
     dmloop attach --block-mapped -o 4K --sizelimit 8K "$file" x
     dmloop detach x
     unmount "$WORK/other"
@@ -106,7 +127,12 @@ in_use() {
     wait $! 2>/dev/null || true
     wait_until removed
     dmloop attach "$FILE" x
-    dmloop detach x
+    # Whoever has it open is not a process.
+    modprobe loop
+    losetup -f /dev/mapper/x
+    dmloop_fails 5 "x is in use" detach x
+    losetup -D
+    wait_until dmloop detach x
 }
 
 several() {
@@ -150,6 +176,8 @@ no_module() {
     dmloop_fails 6 "install the module dm-loop for $(uname -r)" attach "$FILE" x
     rm /etc/modprobe.d/no-dm-loop.conf
     dmloop attach "$FILE" x
+    dmloop_exits 1 list 2>"$WORK/said" >/dev/full
+    grep -qF "cannot write the output" "$WORK/said"
     dmloop detach x
 }
 
@@ -171,6 +199,10 @@ not_root() {
     grep -qF "the kernel was not asked" "$WORK/said"
     chown 0 "$MNT"
     as_nobody map "$FILE" | grep -qF "1M in"
+    make_file "$FILE" "$SIZE"
+    chown 0 "$FILE"
+    chmod 666 "$FILE"
+    not_root_fails "is not yours: only its owner and root may do that" prepare "$FILE"
 }
 as_nobody() { setpriv --reuid 65534 --clear-groups "$DMLOOP_COPY" "$@"; }
 not_root_fails() {
@@ -210,11 +242,12 @@ help() {
 DMLOOP_COPY=/usr/local/bin/dmloop-test
 cp "$DMLOOP" "$DMLOOP_COPY"
 fs_make ext4
-plan 11
+plan 12
 check "what is no file to attach" refused_files
 check "what the kernel refuses, and what to do" refused_by_the_kernel
 check "a log that may not be read" without_log
 check "a disk with larger blocks" larger_blocks
+check "what is never block-mapped" never_block_mapped
 check "a device in use" in_use
 check "several devices, one of which is not there" several
 check "without the module" no_module

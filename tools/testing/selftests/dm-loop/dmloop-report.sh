@@ -17,13 +17,19 @@ report() {
     make_file "$FILE" "$SIZE"
     dmloop attach "$FILE" other
     cd "$WORK"
+    # The guest has none.
+    printf 'CONFIG_%s\n' BLK_DEV_DM=m BLK_DEV_LOOP=m SOUND=m >"/boot/config-$(uname -r)"
     dmloop report | grep -qF "dmloop-report.tar.gz contains:"
+    rm "/boot/config-$(uname -r)"
     expect 600 "$(stat -c %a dmloop-report.tar.gz)"
     tar -xzf dmloop-report.tar.gz
     for name in README versions config log device-confidential/{table,queue,file-0,layout-0} device-other/table; do
         [ -s "dmloop-report/$name" ] || fail "$name is missing or empty"
     done
+    expect "CONFIG_BLK_DEV_DM=m CONFIG_BLK_DEV_LOOP=m" "$(grep '^CONFIG' dmloop-report/config | xargs)"
     grep -qF "private.img" dmloop-report/device-confidential/table
+    grep -qF "loop block" dmloop-report/device-confidential/table
+    grep -q ' written$' dmloop-report/device-confidential/layout-0
     grep -qE '^target loop [0-9.]+$' dmloop-report/versions
     grep -qF "type ext4" dmloop-report/device-confidential/file-0
     rm -r dmloop-report

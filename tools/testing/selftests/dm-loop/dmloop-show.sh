@@ -323,8 +323,52 @@ PYTHON
     grep -qF "the device x is gone" "$WORK/said"
 }
 
+# A read that waits for the disk, and what came of it in the meantime.
+stat_in_flight() {
+    local folder=$WORK/slow sectors reader
+    sectors=$(blockdev --getsz "$(disk 1)")
+    dmsetup create slow --table "0 $sectors linear $(disk 1) 0"
+    fs_make ext4 /dev/mapper/slow "$folder"
+    make_sparse "$folder/file" "$SIZE"
+    pattern write "$folder/file" 0 65536 1
+    sync
+    dmloop attach --direct-io on "$folder/file" x
+    udevadm settle
+    retable slow "0 $sectors delay $(disk 1) 0 5000"
+    dd if=/dev/mapper/x of=/dev/null iflag=direct bs=4096 count=1 status=none &
+    reader=$!
+    wait_until in_flight 1
+    dmloop stat x | grep -qE '^  in flight +1$'
+    wait "$reader"
+    in_flight 0
+    dmloop detach x
+    retable slow "0 $sectors linear $(disk 1) 0"
+    unmount "$folder"
+    remove slow
+}
+in_flight() { expect "$1 $1" "$(dmloop stat x --json | python3 -c 'import json, sys
+all = json.load(sys.stdin)
+print(all["in-flight"], all["in-workers"])')" "in flight"; }
+
+# A line of --interval has what came since the one before.
+stat_interval() {
+    make_sparse "$FILE" "$SIZE"
+    dmloop attach "$FILE" x
+    udevadm settle
+    "$DMLOOP" stat x --interval 1 >"$WORK/steps" &
+    wait_until [ -s "$WORK/steps" ]
+    dd if=/dev/zero of=/dev/mapper/x oflag=direct bs=4096 count=9 status=none
+    sleep 3
+    kill $!
+    wait $! || true
+    dmloop detach x
+    # Writes are the third column, below a line of headings.
+    expect "9" "$(awk 'NR == 1 && $3 != "writes/s" { exit 1 } NR > 1 { sum += $3 } END { print sum }' "$WORK/steps")"
+    [ "$(wc -l <"$WORK/steps")" -gt 2 ]
+}
+
 fs_make ext4
-plan 14
+plan 16
 check "list" list
 check "list: devices of several parts, and others" list_many_targets
 check "list: a device whose maker was killed" list_unfinished
@@ -339,4 +383,6 @@ check "map: errors" map_errors
 check "stat" stat_counts
 check "stat: what only the target counts" stat_answer
 check "stat: which file it is" stat_names_file
+check "stat: in flight" stat_in_flight
+check "stat: at intervals" stat_interval
 fs_end

@@ -225,10 +225,10 @@ no_partitions() {
 
 # With all of its partitions, or not at all.
 partitions_interrupted() {
-    local n ms seen=''
+    local n ms seen='' whole=0
     make_file "$FILE" $((16 << 20))
     sfdisk -q --label gpt "$FILE" <<<$'2048,4096\n8192,8192\n20480,2048'
-    for n in {0..17}; do
+    for n in {0..29}; do
         ms=$((n * n * 8))
         interrupt "$((ms / 1000)).$(printf %03d $((ms % 1000)))" INT attach -P "$FILE" x
         seen+=" $STATUS"
@@ -237,15 +237,18 @@ partitions_interrupted() {
             expect 'x xp1 xp2 xp3' "$(list_devices | sort | xargs)" "devices after $n"
             is_block xp3
             dmloop detach x
+            whole=$((whole + 1))
             ;;
         130) expect "" "$(list_devices)" "devices after $n ($(<"$WORK/said"))" ;;
         *) fail "exit code $STATUS" ;;
         esac
         udevadm settle
         expect control "$(ls /dev/mapper)" "nodes after $n"
+        # From then on it would come to its end each time.
+        [ "$whole" -lt 4 ] || break
     done
     [[ $seen == *130* ]] || fail "it was never interrupted:$seen"
-    [[ $seen == *" 0"* ]] || fail "it never came to its end:$seen"
+    [ "$whole" -gt 0 ] || fail "it never came to its end:$seen"
     unclaimed "$FILE"
 }
 

@@ -6,11 +6,11 @@
 . ./lib.sh
 . ./lib-lock.sh
 
-# detach NAME: udev may still have it open for a moment, and dmlosetup has no --retry.
+# detach NAME…: udev may still have it open for a moment, and dmlosetup has no --retry.
 detach() {
     local said
     for _ in {1..300}; do
-        ! said=$(dmlosetup -d "$1" 2>&1) || return 0
+        ! said=$(dmlosetup -d "$@" 2>&1) || return 0
         [[ $said == *busy* ]] || break
         sleep 0.2
     done
@@ -89,6 +89,35 @@ not_implemented() {
         fails_with "not yet implemented" dmlosetup $words
         expect "" "$(list_devices)" "devices after $words"
     done
+}
+
+# said_of TEXT ARG…: dmlosetup ARG… fails with that, and makes no device.
+said_of() {
+    fails_with "$1" dmlosetup "${@:2}"
+    expect "" "$(list_devices)" "devices after ${*:2}"
+}
+
+wrong_words() {
+    make_file "$FILE" "$SIZE"
+    make_file "$FILE.other" "$SIZE"
+    said_of "Please specify loop_device"
+    said_of "Please specify loop_device" -d
+    said_of "Too few arguments" loop0
+    said_of "Too few arguments" loop0 "$FILE" "$FILE.other"
+    said_of "requires an argument" -o
+    said_of "invalid option" -x loop0 "$FILE"
+    said_of "Invalid argument" -o -512 loop0 "$FILE"
+    said_of "Could not parse loop_device" /dev/mapper/loop0 "$FILE"
+    unclaimed "$FILE"
+    # Anything that begins so will do.
+    dmlosetup loopx "$FILE"
+    is_block loopx
+    # Of several, it is the first.
+    dmlosetup loop1 "$FILE.other"
+    detach loopx loop1
+    expect loop1 "$(list_devices)"
+    detach loop1
+    rm "$FILE.other"
 }
 
 # What a table cannot say as it is, it does not say otherwise.
@@ -186,13 +215,14 @@ sparse_file() {
 }
 
 fs_make ext4
-plan 12
+plan 13
 check "attached and detached" attach_and_detach
 check "a file of an odd size" odd_size
 check "-o" with_offset
 check "-o, larger than it can be" large_offset
 check "-v" verbose
 check "-a, -e, -f" not_implemented
+check "wrong words" wrong_words
 check "odd names" odd_names
 check "relative paths and links" other_paths
 check "an immutable file" immutable
