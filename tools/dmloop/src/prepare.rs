@@ -26,7 +26,7 @@ use rustix::{
     fd::AsFd,
     fs::{
         fallocate, fstatfs, fstatvfs, ioctl_getflags, statx, AtFlags, FallocateFlags, IFlags,
-        StatxAttributes, StatxFlags,
+        StatxAttributes, StatxFlags, CWD,
     },
     io::Errno,
 };
@@ -97,13 +97,13 @@ fn create(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
 fn convert(args: &PrepareArgs, work: &Work) -> Result<PathBuf, Failure> {
     let backing = Backing::new(&args.file)?;
     is_free(&backing)?;
+    is_plain(&backing)?;
     let file = File::options()
         .read(true)
         .write(true)
         .open(&backing.path)
         .map_err(|error| Failure::path(&backing.path, &error))?;
     is_known(&file, &backing.path)?;
-    is_plain(&file, &backing)?;
     let lease = take_lease(&file, &backing)?;
     // From here on nobody changes it.
     let backing = backing.again(&file)?;
@@ -253,9 +253,15 @@ fn is_known(file: &File, path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// That the file is none of those that stay what they are.
-fn is_plain(file: &File, backing: &Backing) -> Result<(), Failure> {
-    let answer = statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS);
+/// That the file is none of those that stay what they are, some of which nobody can open to
+/// write.
+fn is_plain(backing: &Backing) -> Result<(), Failure> {
+    let answer = statx(
+        CWD,
+        &backing.path,
+        AtFlags::empty(),
+        StatxFlags::BASIC_STATS,
+    );
     let attributes = answer.map_or(StatxAttributes::empty(), |stat| stat.stx_attributes);
     for (attribute, token) in [
         (StatxAttributes::ENCRYPTED, "encrypted"),

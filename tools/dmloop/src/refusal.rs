@@ -30,12 +30,20 @@ pub(crate) struct Refused<'a> {
 impl Refused<'_> {
     /// For the user.
     pub(crate) fn explain(&self, control: &Control) -> Failure {
-        let name = self.file.name();
         let message = self.message.as_deref().unwrap_or_default();
         let loaded = matches!(control.target_version(), Ok(Some(_)));
-        if message == "unknown target type" || (!loaded && self.errno == Errno::INVAL) {
-            return no_target();
+        match message {
+            "unknown target type" => no_target(),
+            _ if !loaded && self.errno == Errno::INVAL => no_target(),
+            "Backing file is in use" => self.in_use(control),
+            "Cannot open backing file" | "" if self.errno == Errno::BUSY => self.in_use(control),
+            message => self.in_words(message),
         }
+    }
+
+    /// What `message` means, for those of the target's that say all there is to know.
+    fn in_words(&self, message: &str) -> Failure {
+        let name = self.file.name();
         if let Some(reason) = Reason::of_message(message) {
             let mut text = format!("{name} cannot be block-mapped, because {}.", reason.because);
             if reason.token == "misaligned" {
@@ -45,7 +53,6 @@ impl Refused<'_> {
             return Failure::new(Exit::FileMapped, text);
         }
         match message {
-            "Backing file is in use" => self.in_use(control),
             "Offset or length is not a multiple of the logical block size" => Failure::new(
                 Exit::FileMapped,
                 format!(
@@ -66,12 +73,11 @@ impl Refused<'_> {
                 Failure::failed(format!("{name} has become smaller meanwhile: try again"))
             }
             "Out of memory" => Failure::failed(format!("{name}: the kernel is out of memory")),
-            // Where the log cannot be read: nothing else is refused so that must be block-mapped.
-            "" if self.errno == Errno::OPNOTSUPP && self.table.has("block_mapped") => Failure::new(
+            // Where the log cannot be read.
+            "" if self.must_map() => Failure::new(
                 Exit::FileMapped,
                 format!("{name} cannot be block-mapped: the kernel log says why, which may not be read here (dmesg)"),
             ),
-            "Cannot open backing file" | "" if self.errno == Errno::BUSY => self.in_use(control),
             "Cannot open backing file" => {
                 Failure::failed(format!("{name}: the kernel cannot open it: {}", words(self.errno)))
             }
@@ -79,8 +85,16 @@ impl Refused<'_> {
                 "{name}: the kernel has refused it: {} (dmesg says more)",
                 words(self.errno)
             )),
-            other => Failure::failed(format!("{name}: {other}: {}", words(self.errno))),
+            other => Failure::new(
+                if self.must_map() { Exit::FileMapped } else { Exit::Failed },
+                format!("{name}: {other}: {}", words(self.errno)),
+            ),
         }
+    }
+
+    /// Whether it is that it cannot be block-mapped: nothing else that must be is refused so.
+    fn must_map(&self) -> bool {
+        self.errno == Errno::OPNOTSUPP && self.table.has("block_mapped")
     }
 
     /// The file is in use: by whom?
@@ -127,4 +141,69 @@ pub(crate) fn no_target() -> Failure {
              (modprobe dm-loop; dmesg says why if that fails)"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused<'a>(file: &'a Backing, table: &'a Table, errno: Errno) -> Refused<'a> {
+        Refused {
+            file,
+            table,
+            sectors: 8,
+            errno,
+            message: None,
+        }
+    }
+
+    /// The messages that take a race, or little memory, to be seen; and one of a target that is
+    /// newer than this program.
+    #[test]
+    fn rare_messages() {
+        let path = std::env::temp_dir().join(format!("dmloop-refusal-{}", std::process::id()));
+        std::fs::write(&path, [0; 4096]).unwrap();
+        let file = Backing::new(&path).unwrap();
+        let mut table = Table {
+            path: file.path.clone(),
+            offset: 0,
+            features: Vec::new(),
+        };
+        for (message, errno, says) in [
+            ("Out of memory", Errno::NOMEM, "the kernel is out of memory"),
+            (
+                "Device does not fit in the backing file",
+                Errno::INVAL,
+                "has become smaller meanwhile: try again",
+            ),
+            (
+                "Backing file is on the device itself",
+                Errno::LOOP,
+                "lies on this very device: use another file",
+            ),
+            (
+                "Cannot open backing file",
+                Errno::ACCESS,
+                "the kernel cannot open it: Permission denied",
+            ),
+            (
+                "",
+                Errno::NOMEM,
+                "the kernel has refused it: Cannot allocate memory (dmesg says more)",
+            ),
+        ] {
+            let failure = refused(&file, &table, errno).in_words(message);
+            assert_eq!(failure.exit, Exit::Failed, "{message}");
+            assert!(failure.message.starts_with(&file.name()), "{failure:?}");
+            assert!(failure.message.ends_with(says), "{failure:?}");
+        }
+        // One that this program does not know of yet.
+        table.features.push("block_mapped".to_owned());
+        let failure = refused(&file, &table, Errno::OPNOTSUPP).in_words("Cannot block-map: new");
+        assert_eq!(failure.exit, Exit::FileMapped);
+        assert!(failure
+            .message
+            .ends_with(": Cannot block-map: new: Operation not supported"));
+        std::fs::remove_file(path).unwrap();
+    }
 }

@@ -87,6 +87,38 @@ never_block_mapped() {
     dmloop detach x
 }
 
+# stays_so BECAUSE ADVICE: neither the kernel nor prepare makes another file of it.
+stays_so() {
+    local file=$WORK/other/file command
+    sha256sum "$file" >"$WORK/sums"
+    for command in "attach --read-only --block-mapped" prepare "prepare --size 2M"; do
+        # shellcheck disable=SC2086 # words
+        dmloop_fails 3 "because $1" $command "$file"
+        # shellcheck disable=SC2086 # words
+        dmloop_fails 3 "$2" $command "$file"
+    done
+    sha256sum --quiet -c "$WORK/sums"
+    unmount "$WORK/other"
+}
+
+encrypted() {
+    mkdir -p "$WORK/other"
+    mkfs.ext4 -qF -O encrypt "$(disk 1)"
+    mount -o test_dummy_encryption "$(disk 1)" "$WORK/other" || skip_this "this kernel has no fscrypt"
+    make_file "$WORK/other/file" "$SIZE"
+    dmloop_exits 3 check "$WORK/other/file" | grep -qF "(encrypted)"
+    stays_so "its file system encrypts it" "use dm-crypt on the device"
+}
+
+sealed() {
+    mkdir -p "$WORK/other"
+    mkfs.ext4 -qF -O verity "$(disk 1)"
+    mount "$(disk 1)" "$WORK/other"
+    make_file "$WORK/other/file" "$SIZE"
+    fsverity enable "$WORK/other/file" || skip_this "this kernel has no fs-verity"
+    stays_so "it is sealed by fs-verity" "make a copy, which is not sealed"
+}
+
 # Its disk reads and writes 4096 bytes at least.
 larger_blocks() {
     local file=$WORK/other/file
@@ -181,6 +213,21 @@ no_module() {
     dmloop detach x
 }
 
+# Without device-mapper itself: the kernel does not know the node.
+no_device_mapper() {
+    local command
+    make_file "$FILE" "$SIZE"
+    mknod "$WORK/nothing" c 10 99
+    trap 'umount /dev/mapper/control' EXIT
+    mount --bind "$WORK/nothing" /dev/mapper/control
+    for command in "attach $FILE" "detach x" list "check $FILE" "stat x" "map x" "grow x 1M"; do
+        # shellcheck disable=SC2086 # words
+        dmloop_exits 6 $command 2>"$WORK/said"
+        grep -qF "device-mapper is not there (modprobe dm_mod)" "$WORK/said" || fail "$command: $(<"$WORK/said")"
+    done
+    dmloop map "$FILE" | grep -qF "1M in"
+}
+
 # Who is not root is told so, whatever it is.
 not_root() {
     local command
@@ -242,15 +289,18 @@ help() {
 DMLOOP_COPY=/usr/local/bin/dmloop-test
 cp "$DMLOOP" "$DMLOOP_COPY"
 fs_make ext4
-plan 12
+plan 15
 check "what is no file to attach" refused_files
 check "what the kernel refuses, and what to do" refused_by_the_kernel
 check "a log that may not be read" without_log
 check "a disk with larger blocks" larger_blocks
 check "what is never block-mapped" never_block_mapped
+check "encrypted files" encrypted
+check "sealed files" sealed
 check "a device in use" in_use
 check "several devices, one of which is not there" several
 check "without the module" no_module
+check "without device-mapper" no_device_mapper
 check "not as root" not_root
 check "without udev" without_udev
 check "help" help

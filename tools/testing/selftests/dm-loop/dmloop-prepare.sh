@@ -352,9 +352,28 @@ no_room() {
     remove small
 }
 
+# On bad blocks nothing is said to be written, and what can be read stays as it is.
+bad_blocks() {
+    local start end
+    dmsetup create bad --table "0 262144 linear $(disk 1) 0"
+    fs_make ext4 /dev/mapper/bad
+    make_half "$FILE"
+    sha256sum "$FILE" >"$WORK/sums"
+    start=$(dmloop map --no-picture "$FILE" | awk 'NR == 3 { print $3 / 512 }')
+    end=$((start + SIZE / 512))
+    retable bad "0 $start linear $(disk 1) 0"$'\n'"$start $((SIZE / 512)) error"$'\n'"$end $((262144 - end)) linear $(disk 1) $end"
+    dmloop_fails 1 "$FILE cannot be synced: Input/output error" prepare "$FILE"
+    retable bad "0 262144 linear $(disk 1) 0"
+    drop_caches
+    sha256sum --quiet -c "$WORK/sums"
+    prepared "$FILE" file
+    fs_end
+    remove bad
+}
+
 # Nobody makes its control device before that.
 modprobe loop
-plan 26
+plan 27
 for kind in ext4 ext4-1k ext2 xfs btrfs btrfs-cow f2fs vfat; do
     check "every kind of file on $kind" every_kind "$kind"
 done
@@ -373,5 +392,6 @@ check "progress" progress
 for kind in ext4 btrfs-cow ext2 f2fs vfat; do
     check "no room on $kind" no_room "$kind"
 done
+check "bad blocks" bad_blocks
 check "files in use" in_use
 check "what cannot be prepared" impossible

@@ -220,6 +220,11 @@ map_errors() {
     dmsetup create x --table "0 8 zero"
     dmloop_fails 4 "none of the target" map /dev/mapper/x
     remove x
+    dmsetup create x <<<"0 8 loop $FILE 0"$'\n'"8 8 loop $FILE 8192"
+    dmloop map --json x | json '[part["start"] for part in all["files"]] == [0, 8192]'
+    dmloop_fails 2 "the device is made of several parts" map x --svg "$WORK/z.svg"
+    [ ! -e "$WORK/z.svg" ]
+    dmloop detach x
 }
 
 # What only the target counts, after so much of each: a flush for each, a read of everything.

@@ -77,6 +77,31 @@ TAB
     grep -qF "line 5: there is a four already" "$WORK/said"
 }
 
+# wrong CODE TEXT FOLDER…: the generator ends so. (systemd puts what it says into the journal.)
+wrong() {
+    local code=$1 text=$2 status=0
+    shift 2
+    DMLOOPTAB=$WORK/tab "$WORK/dmloop-generator" "$@" 2>"$WORK/said" || status=$?
+    expect "$code" "$status" "exit code"
+    grep -qF -- "$text" "$WORK/said" || fail "expected '$text', got: $(<"$WORK/said")"
+}
+
+generator_errors() {
+    generate <<<"one $MNT/x"
+    wrong 2 "usage: dmloop-generator FOLDER"
+    wrong 1 "one: No such file or directory" "$WORK/nowhere"
+    rm -r "$UNITS"
+    mkdir "$UNITS"
+    # One too long for the name of a file; the line behind it counts all the same.
+    printf '%s %s\n' "a$(printf -- '-%.0s' {1..100})" /x one "$MNT/x" >"$WORK/tab"
+    wrong 1 "the name is too long for a unit" "$UNITS"
+    expect dmloop@one.service "$(cd "$UNITS" && echo *.service)"
+    rm "$WORK/tab"
+    mkdir "$WORK/tab"
+    wrong 1 "$WORK/tab: Is a directory" "$UNITS"
+    rmdir "$WORK/tab"
+}
+
 nothing() {
     generate </dev/null
     expect "" "$(ls "$UNITS")"
@@ -86,9 +111,10 @@ nothing() {
 }
 
 fs_make ext4
-plan 4
+plan 5
 check "units" units
 check "what they run" attached
 check "lines that make no sense" wrong_lines
+check "what the generator cannot do" generator_errors
 check "an empty file, and none" nothing
 fs_end
